@@ -1,0 +1,119 @@
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+)
+
+// The reasons for which a store refuses. Callers compare with errors.Is.
+var (
+	// ErrNotFound says that no such record exists.
+	ErrNotFound = errors.New("not found")
+	// ErrUsed says that a code was already redeemed or a refresh token
+	// already rotated. The store has revoked the grant it belongs to.
+	ErrUsed = errors.New("already used")
+	// ErrRevoked says that the grant was revoked.
+	ErrRevoked = errors.New("revoked")
+	// ErrExists says that a grant, code or token with this key is there already.
+	ErrExists = errors.New("already exists")
+	// ErrInUse says that another process holds the store.
+	ErrInUse = errors.New("in use by another process")
+	// ErrClosed says that the store was closed.
+	ErrClosed = errors.New("store is closed")
+)
+
+// Digest is the SHA-256 of a secret that its holder presents: the signature
+// part of a code or token, or the value of a session cookie. A store never
+// sees the secret itself.
+type Digest [sha256.Size]byte
+
+// DigestOf returns the digest of a secret value.
+func DigestOf(secret string) Digest { return sha256.Sum256([]byte(secret)) }
+
+// IsZero reports whether no digest was set.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
+// Store keeps the provider's state. Reads see committed state only and return
+// records whatever their expiry: what an expired record means is the caller's
+// decision. All writes go through Commit.
+//
+// Returned records are the caller's own: changing them changes nothing stored.
+type Store interface {
+	// Grant returns one grant. ErrNotFound.
+	Grant(ctx context.Context, id string) (Grant, error)
+	// Code returns a code and its grant, read in one transaction. ErrNotFound.
+	Code(ctx context.Context, id Digest) (Code, Grant, error)
+	// AccessToken returns an access token and its grant. ErrNotFound.
+	AccessToken(ctx context.Context, id Digest) (AccessToken, Grant, error)
+	// RefreshToken returns a refresh token and its grant. ErrNotFound.
+	RefreshToken(ctx context.Context, id Digest) (RefreshToken, Grant, error)
+	// Session returns a single-sign-on session. ErrNotFound.
+	Session(ctx context.Context, id Digest) (Session, error)
+	// Consent returns what a user allowed a client. ErrNotFound.
+	Consent(ctx context.Context, subject, clientID string) (Consent, error)
+	// Keys returns every key, oldest first.
+	Keys(ctx context.Context) ([]Key, error)
+
+	// Commit checks the preconditions of c and applies all of it, or nothing,
+	// in one transaction; it returns after the transaction is durable.
+	// It may be called from many goroutines. See Changes for the errors.
+	Commit(ctx context.Context, c Changes) error
+	// Sweep removes at most limit records that expired before now and returns
+	// how many it removed.
+	Sweep(ctx context.Context, now time.Time, limit int) (int, error)
+
+	// Ping reports whether the store can serve.
+	Ping(ctx context.Context) error
+	// Close releases the store. Commits under way finish first.
+	Close() error
+}
+
+// Changes is one request's unit of work: what must hold, and what is written
+// if it does. The zero value of every field means "nothing".
+type Changes struct {
+	// At is when the request was handled. It stamps UsedAt and RevokedAt.
+	At time.Time
+
+	// RedeemCode marks a code as used. It must exist (ErrNotFound), be unused
+	// (ErrUsed) and its grant must not be revoked (ErrRevoked).
+	RedeemCode Digest
+	// RotateRefreshToken marks a refresh token as used, under the same
+	// conditions as RedeemCode.
+	RotateRefreshToken Digest
+	// When either finds ErrUsed, the grant of the code or token is revoked in
+	// the same transaction and nothing else of the Changes is applied
+	// (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
+
+	// Grants, Codes, AccessTokens and RefreshTokens are inserted: a key that
+	// is there already is ErrExists. The grant of a code or token must be
+	// among Grants or stored (ErrNotFound), and not revoked (ErrRevoked).
+	Grants        []Grant
+	Codes         []Code
+	AccessTokens  []AccessToken
+	RefreshTokens []RefreshToken
+	// Sessions, Consents and Keys are inserted or replaced.
+	Sessions []Session
+	Consents []Consent
+	Keys     []Key
+
+	// The rest removes or revokes; what is missing is passed over.
+
+	// RevokeGrants ends whole token families.
+	RevokeGrants []string
+	// RevokeAccessTokens ends single access tokens.
+	RevokeAccessTokens []Digest
+	EndSessions        []Digest
+	DeleteConsents     []ConsentID
+	DeleteKeys         []string
+}
+
+// Empty reports whether there is nothing to commit.
+func (c *Changes) Empty() bool {
+	return c.RedeemCode.IsZero() && c.RotateRefreshToken.IsZero() &&
+		len(c.Grants)+len(c.Codes)+len(c.AccessTokens)+len(c.RefreshTokens) == 0 &&
+		len(c.Sessions)+len(c.Consents)+len(c.Keys) == 0 &&
+		len(c.RevokeGrants)+len(c.RevokeAccessTokens) == 0 &&
+		len(c.EndSessions)+len(c.DeleteConsents)+len(c.DeleteKeys) == 0
+}
