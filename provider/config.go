@@ -1,0 +1,152 @@
+package provider
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// Config is everything that a Provider needs. Only Issuer and Store have no
+// default.
+type Config struct {
+	// Issuer is the provider's identifier, an http or https URL without query,
+	// fragment or trailing slash (OIDC Discovery 1.0 §3).
+	Issuer string
+	// Store keeps the provider's state. The caller closes it, after Close.
+	Store storage.Store
+	// Clients are the registered clients.
+	Clients []Client
+	// Users can sign in. None: SeedUsers.
+	Users []User
+	// Scopes are offered beyond OpenID Connect's own.
+	Scopes []Scope
+	// Lifetimes bound what is issued. Zero fields take the defaults.
+	Lifetimes Lifetimes
+	// Logger receives what happens, without secrets. Nil: nothing is logged.
+	Logger *slog.Logger
+	// HomeURL is where the pages' link back leads. Empty: there is none.
+	HomeURL string
+	// Explain adds to an error which check failed, with the section of the
+	// specification. For laboratories: it tells an attacker as much.
+	Explain bool
+	// FixedKeys are signing keys to use instead of generated ones, so that
+	// what is signed can be compared between runs.
+	FixedKeys []jose.JSONWebKey
+}
+
+// Client is a registered client. The YAML names are those of RFC 7591 §2
+// and, for logout and signing, of the OpenID specifications.
+type Client struct {
+	ID   string `yaml:"client_id"`
+	Name string `yaml:"client_name"`
+	// Secret authenticates a confidential client. It is kept as its SHA-256.
+	Secret                  string   `yaml:"client_secret"`
+	TokenEndpointAuthMethod string   `yaml:"token_endpoint_auth_method"`
+	RedirectURIs            []string `yaml:"redirect_uris"`
+	PostLogoutRedirectURIs  []string `yaml:"post_logout_redirect_uris"`
+	GrantTypes              []string `yaml:"grant_types"`
+	ResponseTypes           []string `yaml:"response_types"`
+	// Scope lists the scopes that the client may ask for, separated by spaces.
+	// Empty: every scope that the provider knows.
+	Scope                    string `yaml:"scope"`
+	IDTokenSignedResponseAlg string `yaml:"id_token_signed_response_alg"`
+
+	// AccessTokenFormat is "jwt" (RFC 9068, the default) or "opaque".
+	AccessTokenFormat string `yaml:"access_token_format"`
+	// AccessTokenAlg signs JWT access tokens: "ES256" (default), "RS256" or "EdDSA".
+	AccessTokenAlg string `yaml:"access_token_signing_alg"`
+	// Audience is put into the client's access tokens. Empty: the issuer.
+	Audience []string `yaml:"audience"`
+	// ResourceServer makes the client a protected resource: the audience whose
+	// tokens it may introspect (RFC 7662 §2.1).
+	ResourceServer string `yaml:"resource_server"`
+	// SkipConsent allows the client's scopes without asking, as for a
+	// company's own application.
+	SkipConsent bool `yaml:"skip_consent"`
+	// Lifetimes override the provider's for this client.
+	Lifetimes *Lifetimes `yaml:"lifetimes"`
+}
+
+// User is a person who can sign in.
+type User struct {
+	Username string `yaml:"username"`
+	// Password is hashed with argon2id before it is kept. PasswordHash is such
+	// a hash in PHC form. One of the two is set.
+	Password     string `yaml:"password"`
+	PasswordHash string `yaml:"password_hash"`
+	// Claims hold "sub" and whatever else the user's claims are (OIDC Core §5.1).
+	Claims map[string]any `yaml:"claims"`
+	// Groups become the "groups" claim, under scope "profile".
+	Groups []string `yaml:"groups"`
+}
+
+// Scope is a scope of the operator's own.
+type Scope struct {
+	Name string `yaml:"name"`
+	// Description is what the consent page says of it.
+	Description string `yaml:"description"`
+}
+
+// Duration is a time.Duration that configuration spells "10m".
+type Duration time.Duration
+
+// UnmarshalText reads the form of time.ParseDuration. It must be positive.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as 30s, 10m or 24h", text)
+	}
+	if v <= 0 {
+		return fmt.Errorf("duration %q is not positive", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalText writes the form that UnmarshalText reads.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Lifetimes say how long what is issued stays valid.
+type Lifetimes struct {
+	// Code is an authorization code's. RFC 6749 §4.1.2 allows ten minutes at most.
+	Code        Duration `yaml:"code"`
+	AccessToken Duration `yaml:"access_token"`
+	IDToken     Duration `yaml:"id_token"`
+	// RefreshToken is one refresh token's, from its issue.
+	RefreshToken Duration `yaml:"refresh_token"`
+	// Grant is the whole family's: no refresh extends it (RFC 9700 §4.14.2).
+	Grant Duration `yaml:"grant"`
+	// Session is the single-sign-on session's, from the login.
+	Session Duration `yaml:"session"`
+}
+
+// defaultLifetimes suit a laboratory: short enough to see things expire in one
+// sitting, long enough not to be in the way.
+var defaultLifetimes = Lifetimes{
+	Code:         Duration(time.Minute),
+	AccessToken:  Duration(10 * time.Minute),
+	IDToken:      Duration(10 * time.Minute),
+	RefreshToken: Duration(24 * time.Hour),
+	Grant:        Duration(30 * 24 * time.Hour),
+	Session:      Duration(8 * time.Hour),
+}
+
+// or returns l with its zero fields taken from base.
+func (l Lifetimes) or(base Lifetimes) Lifetimes {
+	pick := func(own *Duration, fallback Duration) {
+		if *own == 0 {
+			*own = fallback
+		}
+	}
+	pick(&l.Code, base.Code)
+	pick(&l.AccessToken, base.AccessToken)
+	pick(&l.IDToken, base.IDToken)
+	pick(&l.RefreshToken, base.RefreshToken)
+	pick(&l.Grant, base.Grant)
+	pick(&l.Session, base.Session)
+	return l
+}
