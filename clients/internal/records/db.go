@@ -12,7 +12,7 @@ import (
 
 // Reasons for which a call fails; compare with errors.Is.
 var (
-	ErrNotFound = errors.New("records: not found")                // missing, expired or taken
+	ErrNotFound = errors.New("records: not found")                 // missing, expired or taken
 	ErrInUse    = errors.New("records: in use by another process") // the file's lock is held
 )
 
@@ -124,7 +124,7 @@ const stampSize = 8
 func stamp(t time.Time) []byte {
 	var nanos uint64
 	if !t.IsZero() {
-		nanos = uint64(max(t.UnixNano(), 1)) //nolint:gosec // max keeps it positive
+		nanos = uint64(max(t.UnixNano(), 1))
 	}
 	return binary.BigEndian.AppendUint64(nil, nanos)
 }
