@@ -1,0 +1,187 @@
+package provider
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// File is a configuration file. What it leaves out is the caller's to decide:
+// a nil list is not an empty one.
+type File struct {
+	// Issuer is the provider's identifier.
+	Issuer string `yaml:"issuer"`
+	// Listen is the address to listen on, "127.0.0.1:8080" say.
+	Listen string `yaml:"listen"`
+	// Data is the directory that keeps the state between runs.
+	Data string `yaml:"data"`
+	// Explain is Config.Explain; nil if the file does not say.
+	Explain *bool `yaml:"explain"`
+
+	Clients   []Client  `yaml:"clients"`
+	Users     []User    `yaml:"users"`
+	Scopes    []Scope   `yaml:"scopes"`
+	Lifetimes Lifetimes `yaml:"lifetimes"`
+}
+
+// ReadConfig reads a configuration file, YAML or JSON. It refuses unknown
+// keys, values of the wrong type, and all that New would refuse; the error is
+// one line that begins with "name:LINE: ". An empty file is a valid one.
+func ReadConfig(r io.Reader, name string) (*File, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	file, err := parseConfig(data)
+	if at, ok := errors.AsType[*lineError](err); ok {
+		return nil, fmt.Errorf("%s:%d: %w", name, at.line, at.err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return file, nil
+}
+
+// lineError is an error about one line of the file.
+type lineError struct {
+	line int
+	err  error
+}
+
+func (e *lineError) Error() string { return fmt.Sprintf("line %d: %v", e.line, e.err) }
+func (e *lineError) Unwrap() error { return e.err }
+
+func lineErrorf(n *yaml.Node, format string, args ...any) error {
+	return &lineError{n.Line, fmt.Errorf(format, args...)}
+}
+
+func parseConfig(data []byte) (*File, error) {
+	// JSON is YAML, but for tabs between values. In valid JSON there are no
+	// others: within a string they are escaped.
+	if json.Valid(data) {
+		data = bytes.ReplaceAll(data, []byte("\t"), []byte(" "))
+	}
+
+	// 1. The syntax, and one document only.
+	root, err := parseDocument(data)
+	if root == nil || err != nil {
+		return &File{}, err
+	}
+	// 2. Generic rules: no key twice, no alias that contains itself.
+	var anything any
+	if err := root.Decode(&anything); err != nil {
+		return nil, yamlError(err)
+	}
+	// 3. The keys and types of File.
+	if err := checkShape(root, fileType, "the configuration"); err != nil {
+		return nil, err
+	}
+	var file File
+	if err := root.Decode(&file); err != nil {
+		return nil, yamlError(err)
+	}
+	// 4. What the values mean.
+	if err := file.validate(); err != nil {
+		if bad, ok := errors.AsType[*invalid](err); ok {
+			return nil, &lineError{lineOf(root, bad), err}
+		}
+		return nil, err
+	}
+	return &file, nil
+}
+
+func (f *File) validate() error {
+	if f.Issuer != "" {
+		if err := validateIssuer(f.Issuer); err != nil {
+			return err
+		}
+	}
+	return validateEntries(f.Clients, f.Users, f.Scopes, f.Lifetimes)
+}
+
+// parseDocument returns the file's only document, nil if there is none.
+func parseDocument(data []byte) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, second yaml.Node
+	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil //nolint:nilnil // an empty file is a valid one
+	} else if err != nil {
+		return nil, yamlError(err)
+	}
+	switch err := decoder.Decode(&second); {
+	case err == nil:
+		return nil, lineErrorf(&second, "a second document begins here; a configuration is one")
+	case !errors.Is(err, io.EOF):
+		return nil, yamlError(err)
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		return nil, nil //nolint:nilnil // as above
+	}
+	return root, nil
+}
+
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+
+// yamlError turns an error of the YAML package into one line with its number.
+func yamlError(err error) error {
+	text := err.Error()
+	if several, ok := errors.AsType[*yaml.TypeError](err); ok && len(several.Errors) > 0 {
+		text = several.Errors[0]
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		var line int
+		if _, err := fmt.Sscan(m[1], &line); err == nil {
+			return &lineError{line, errors.New(m[2])}
+		}
+	}
+	return errors.New(strings.TrimPrefix(text, "yaml: "))
+}
+
+// lineOf finds the line of what is invalid: of its field, else of the entry it
+// is in, else of the file's beginning.
+func lineOf(root *yaml.Node, bad *invalid) int {
+	node := root
+	if bad.list != "" {
+		if list := valueOf(root, bad.list); list != nil && bad.index < len(list.Content) {
+			node = target(list.Content[bad.index])
+		}
+	}
+	return cmp.Or(lineOfKey(node, bad.field), node.Line)
+}
+
+// target follows an alias to what it stands for.
+func target(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// valueOf returns the value of a key, nil if the mapping does not have it.
+func valueOf(mapping *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == key {
+			return target(mapping.Content[i+1])
+		}
+	}
+	return nil
+}
+
+// lineOfKey returns the line on which a key stands, 0 if it does not.
+func lineOfKey(mapping *yaml.Node, key string) int {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		if mapping.Content[i].Value == key {
+			return mapping.Content[i].Line
+		}
+	}
+	return 0
+}

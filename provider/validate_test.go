@@ -1,0 +1,122 @@
+package provider_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/oidclab/oidclab/provider"
+)
+
+// TestInvalidValues has a file per value whose form is right and whose meaning
+// is not. Each is a valid file with one thing changed.
+func TestInvalidValues(t *testing.T) {
+	const argon = "$argon2id$v=19$m=19456,t=2,p=1$b2lkY2xhYi1leGFtcGxl$"
+	for _, tt := range []struct{ name, text, want string }{
+		{"issuer without scheme", "issuer: localhost:8080\n", `f.yaml:1: issuer: "localhost:8080" is no http or https URL`},
+		{"issuer with a slash", "issuer: http://localhost/\n", `f.yaml:1: issuer: "http://localhost/" must not end with a slash`},
+		{"issuer with a query", "issuer: http://localhost?a=b\n", `must have no query, fragment or user`},
+		{"issuer with a fragment", "issuer: http://localhost#\n", `must have no query, fragment or user`},
+		{"issuer with a user", "issuer: http://a@localhost\n", `must have no query, fragment or user`},
+		{"code lives too long", "lifetimes:\n  code: 1h\n", `f.yaml:1: lifetimes: code: 1h0m0s is more than ten minutes (RFC 6749 §4.1.2)`},
+		{"negative lifetime", "lifetimes:\n  session: -1h\n", `f.yaml:2: session: duration "-1h" is not positive`},
+
+		{"scope without name", "scopes:\n- description: x\n", `f.yaml:2: scope number 1: name: is missing`},
+		{"scope with a space", "scopes:\n- name: a b\n", `f.yaml:2: scope "a b": name: a scope is printable ASCII`},
+		{"scope twice", "scopes:\n- name: a\n- name: a\n", `f.yaml:3: scope "a": name: this scope is there already`},
+		{"scope of the standard", "scopes:\n- name: openid\n", `f.yaml:2: scope "openid": name: this scope is there already`},
+
+		{"client without id", client("client_name: x"), `f.yaml:2: client number 1: client_id: is missing`},
+		{"client twice", client("client_id: a") + client("client_id: a")[len("clients:\n"):], `f.yaml:4: client "a": client_id: another client has it already`},
+		{"client id not ASCII", client("client_id: é"), `client_id: must be printable ASCII`},
+		{"unknown authentication", client("client_id: a", "token_endpoint_auth_method: private_key_jwt"), `f.yaml:4: client "a": token_endpoint_auth_method: "private_key_jwt" is not one of client_secret_basic, client_secret_post, none`},
+		{"confidential without secret", client("client_id: a", "token_endpoint_auth_method: client_secret_post"), `f.yaml:2: client "a": client_secret: is missing: client_secret_post needs one`},
+		{"public with secret", client("client_id: a", "token_endpoint_auth_method: none", "client_secret: x"), `f.yaml:5: client "a": client_secret: a client that authenticates by "none" has none`},
+		{"secret not ASCII", client("client_id: a", "client_secret: é"), `client_secret: must be printable ASCII`},
+		{"public resource server", client("client_id: a", "resource_server: http://api"), `resource_server: introspection needs a client that has a secret (RFC 7662 §2.1)`},
+
+		{"unknown grant type", client("client_id: a", "grant_types: [password]"), `f.yaml:4: client "a": grant_types: "password" is not one of`},
+		{"client_credentials without secret", client("client_id: a", "grant_types: [client_credentials]"), `grant_types: client_credentials is for clients that have a secret (RFC 6749 §4.4)`},
+		{"unknown response type", client("client_id: a", "response_types: [tokens]"), `f.yaml:4: client "a": response_types: "tokens" is not one of`},
+		{"token alone", client("client_id: a", "response_types: [token]", "grant_types: [implicit]"), `response_types: "token" is not one of`},
+		{"id_token without implicit", client("client_id: a", "response_types: [id_token]"), `response_types: "id_token" needs "implicit" among grant_types (RFC 7591 §2.1)`},
+		{"code without its grant", client("client_id: a", "response_types: [code]", "grant_types: [implicit]"), `response_types: "code" needs "authorization_code" among grant_types`},
+		{"hybrid without implicit", client("client_id: a", "response_types: [code id_token]"), `"code id_token" needs "implicit" among grant_types`},
+		{"hybrid without code", client("client_id: a", "response_types: [id_token code]", "grant_types: [implicit]"), `"id_token code" needs "authorization_code" among grant_types`},
+
+		{"no redirect URI", "clients:\n- client_id: a\n", `f.yaml:2: client "a": redirect_uris: is missing`},
+		{"no redirect URI for implicit", "clients:\n- client_id: a\n  grant_types: [implicit]\n  response_types: [id_token]\n", `redirect_uris: is missing`},
+		{"redirect URI relative", redirect("/callback"), `f.yaml:3: client "a": redirect_uris: "/callback" is no absolute URL (RFC 6749 §3.1.2)`},
+		{"redirect URI malformed", redirect("http://[::1"), `is no absolute URL`},
+		{"redirect URI with fragment", redirect("https://a/#x"), `redirect_uris: "https://a/#x" has a fragment (RFC 6749 §3.1.2)`},
+		{"redirect URI with empty fragment", redirect("https://a/#"), `has a fragment`},
+		{"redirect URI with wildcard", redirect("https://*.a/"), `has a wildcard`},
+		{"redirect URI with user", redirect("https://u@a/"), `holds a user name`},
+		{"redirect URI with space", redirect("https://a/ b"), `holds characters that a URL must escape`},
+		{"redirect URI without host", redirect("https:callback"), `has no host`},
+		{"redirect URI that runs", redirect("javascript:alert(1)"), `must be http, https or a scheme of the app's own`},
+		{"redirect URI that is data", redirect("data:text/html,x"), `must be http, https or a scheme of the app's own`},
+		{"post-logout URI with fragment", client("client_id: a", "post_logout_redirect_uris: ['https://a/#x']"), `f.yaml:4: client "a": post_logout_redirect_uris: "https://a/#x" has a fragment`},
+
+		{"unknown scope", client("client_id: a", "scope: openid notes"), `f.yaml:4: client "a": scope: "notes" is not known`},
+		{"unknown ID token algorithm", client("client_id: a", "id_token_signed_response_alg: none"), `id_token_signed_response_alg: "none" is not one of [RS256 ES256 EdDSA]`},
+		{"unknown access token algorithm", client("client_id: a", "access_token_signing_alg: HS256"), `access_token_signing_alg: "HS256" is not one of`},
+		{"unknown access token format", client("client_id: a", "access_token_format: saml"), `access_token_format: "saml" is not jwt or opaque`},
+		{"empty audience", client("client_id: a", "audience: ['']"), `audience: holds an empty value`},
+		{"lifetime of a client", client("client_id: a", "lifetimes: {code: 11m}"), `f.yaml:4: client "a": lifetimes: code: 11m0s is more than ten minutes`},
+
+		{"user without name", user("password: p", "claims: {sub: s}"), `f.yaml:2: user number 1: username: is missing`},
+		{"user without password", user("username: u", "claims: {sub: s}"), `f.yaml:2: user "u": password: is missing; give password or password_hash`},
+		{"user with both", user("username: u", "password: p", "password_hash: h", "claims: {sub: s}"), `f.yaml:3: user "u": password: give password or password_hash, not both`},
+		{"no hash", user("username: u", "password_hash: plain", "claims: {sub: s}"), `f.yaml:3: user "u": password_hash: not an argon2id hash`},
+		{"hash without key", user("username: u", "password_hash: "+argon, "claims: {sub: s}"), `password_hash: not an argon2id hash`},
+		{"user without claims", user("username: u", "password: p"), `f.yaml:2: user "u": claims: sub is missing (OpenID Connect Core §2)`},
+		{"user without sub", user("username: u", "password: p", "claims: {name: U}"), `f.yaml:4: user "u": claims: sub is missing`},
+		{"empty sub", user("username: u", "password: p", "claims: {sub: ''}"), `claims: sub is missing`},
+		{"sub a number", user("username: u", "password: p", "claims: {sub: 7}"), `claims: sub must be text: put it in quotes`},
+		{"sub too long", user("username: u", "password: p", "claims: {sub: "+strings.Repeat("x", 256)+"}"), `claims: sub must be at most 255`},
+		{"username twice", user("username: u", "password: p", "claims: {sub: a}") + user("username: u", "password: p", "claims: {sub: b}")[len("users:\n"):], `f.yaml:5: user "u": username: another user has it already`},
+		{"sub twice", user("username: u", "password: p", "claims: {sub: a}") + user("username: v", "password: p", "claims: {sub: a}")[len("users:\n"):], `f.yaml:7: user "v": claims: sub "a": another user has it already`},
+	} {
+		t.Run(tt.name, func(t *testing.T) { refuses(t, tt.text, tt.want) })
+	}
+}
+
+// TestValidValues has what looks strange and is allowed.
+func TestValidValues(t *testing.T) {
+	for _, text := range []string{
+		redirect("http://127.0.0.1/callback"),
+		redirect("com.example.app:/callback"),
+		redirect("https://a/?query=kept"),
+		client("client_id: a", "response_types: ['token id_token code']", "grant_types: [implicit, authorization_code]"),
+		"clients:\n- {client_id: api, client_secret: x, resource_server: 'http://api'}\n",
+		"clients:\n- {client_id: job, client_secret: x, grant_types: [client_credentials]}\n",
+		"scopes:\n- name: notes\nclients:\n- {client_id: a, redirect_uris: ['https://a'], scope: openid notes}\n",
+		"issuer: https://op.example/tenant\n",
+		"lifetimes: {code: 10m}\n",
+	} {
+		if _, err := provider.ReadConfig(strings.NewReader(text), "f.yaml"); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// client is a file with one client that has a redirect URI and lines.
+func client(lines ...string) string {
+	return "clients:\n- " + lines[0] + "\n  redirect_uris: ['https://a']\n" + indent(lines[1:])
+}
+
+// redirect is a file with one client that has the redirect URI.
+func redirect(uri string) string {
+	return "clients:\n- client_id: a\n  redirect_uris: ['" + uri + "']\n"
+}
+
+// user is a file with one user.
+func user(lines ...string) string { return "users:\n- " + lines[0] + "\n" + indent(lines[1:]) }
+
+func indent(lines []string) string {
+	var b strings.Builder
+	for _, line := range lines {
+		b.WriteString("  " + line + "\n")
+	}
+	return b.String()
+}
