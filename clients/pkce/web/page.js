@@ -1,0 +1,54 @@
+// The page around flow.js: buttons in, what the flow holds out.
+import { wireAPI } from "/chrome/api.js";
+import { countRenewal, mount, onPress, showError, showHoldings, showIDToken, showNotice, showSignedIn, showSignedOut } from "/chrome/chrome.js";
+import { requestJSON } from "/chrome/http.js";
+import * as flow from "./flow.js";
+
+/** Shows what the flow holds now. */
+function show() {
+  const held = flow.held();
+  if (held) showSignedIn({ name: held.user.name, username: held.user.preferred_username, sub: held.claims.sub });
+  else showSignedOut();
+  showIDToken(held ? held.idToken : null);
+  showHoldings(holdings());
+}
+
+/** @returns {import("/chrome/chrome.js").Holding[]} */
+function holdings() {
+  const list = /** @type {import("/chrome/chrome.js").Holding[]} */ ([]);
+  const held = flow.held();
+  if (held) {
+    list.push({ what: "access token", where: "memory", value: held.accessToken, expires: held.expires, note: `allows: ${held.scope}` });
+    if (held.refreshToken) list.push({ what: "refresh token", where: "memory", value: held.refreshToken, note: "works once; each renewal brings the next" });
+    list.push({ what: "ID token", where: "memory", value: held.idToken, expires: held.claims.exp, note: "says who signed in; no API accepts it" });
+  }
+  if (sessionStorage.getItem(flow.keys.signedIn)) {
+    list.push({ what: "mark", where: "session storage", value: "yes", note: "this tab was signed in, so a reload asks the provider silently; no secret" });
+  }
+  const transaction = sessionStorage.getItem(flow.keys.transaction);
+  if (transaction) list.push({ what: "sign-in under way", where: "session storage", value: transaction, note: "state, nonce and verifier, until the answer comes" });
+  return list;
+}
+
+/** @param {() => Promise<unknown>} action shows the flow's state whatever comes of it */
+const thenShow = (action) => () => action().finally(show);
+
+async function start() {
+  const { body: config } = await requestJSON("This page's own server", "/config.json");
+  mount({ home: config.home });
+  onPress("signin", thenShow(() => flow.signIn(config)));
+  onPress("renew", thenShow(async () => {
+    await flow.renew(config);
+    countRenewal();
+  }));
+  onPress("renew-silent", thenShow(async () => {
+    await flow.renewSilently(config);
+    countRenewal();
+  }));
+  onPress("signout", thenShow(() => flow.signOut(config)));
+  wireAPI((path, init) => flow.callAPI(config, path, init), "Sent by this page, with the access token in the Authorization header.");
+  if (location.pathname === "/callback") await flow.finishSignIn(config);
+  else if (!flow.finishSignOut()) showNotice(await flow.restore(config));
+}
+
+start().catch(showError).finally(show);

@@ -1,0 +1,6 @@
+// The frame's half of silent renewal: hands the provider's answer to the page
+// that opened the frame. The target is this very origin, so a foreign page that
+// frames /silent gets nothing. RFC 10017 §6.3.3.3.
+if (window.parent !== window) {
+  window.parent.postMessage({ authorizationResponse: window.location.search }, window.location.origin);
+}
