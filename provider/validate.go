@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func validateEntries(clients []Client, users []User, scopes []Scope, lifetimes L
 	if p := lifetimes.check(); p != nil {
 		return &invalid{field: "lifetimes", reason: p.reason}
 	}
-	known := slices.Clone(standardScopes)
+	known := slices.Clone(userScopes)
 	for i, s := range scopes {
 		p := s.check()
 		if p == nil && slices.Contains(known, s.Name) {
@@ -98,9 +99,6 @@ func (p *problem) at(list string, index int, kind, name string) *invalid {
 	}
 	return &invalid{list: list, index: index, field: p.field, entry: entry, reason: p.reason}
 }
-
-// standardScopes are known without configuration. OIDC Core §5.4, §11.
-var standardScopes = []string{"openid", "profile", "email", "address", "phone", "groups", "offline_access"}
 
 // validateIssuer: OIDC Discovery §3, RFC 8414 §2. http is for laboratories.
 func validateIssuer(issuer string) error {
@@ -218,9 +216,6 @@ const (
 	grantClientCredentials = "client_credentials"
 )
 
-// responseTypes are those on offer; "token" alone is not (RFC 9700 §2.1.2).
-var responseTypes = []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"}
-
 // checkGrants: RFC 7591 §2.1 says which response type goes with which grant.
 func (c *Client) checkGrants() *problem {
 	known := []string{grantCode, grantImplicit, grantRefresh, grantClientCredentials}
@@ -258,6 +253,9 @@ func (c *Client) checkRedirects() *problem {
 	for _, uri := range c.RedirectURIs {
 		if reason := redirectProblem(uri); reason != "" {
 			return problemf("redirect_uris", "%q %s", uri, reason)
+		}
+		if !c.InsecureHTTPRedirectURIs && isPlainHTTP(uri) {
+			return problemf("redirect_uris", "%q carries codes unencrypted to another machine (RFC 9700 §2.6): use https, or set insecure_http_redirect_uris for this client", uri)
 		}
 	}
 	for _, uri := range c.PostLogoutRedirectURIs {
@@ -317,4 +315,15 @@ func (c *Client) checkTokens() *problem {
 		return c.Lifetimes.check()
 	}
 	return nil
+}
+
+// isPlainHTTP reports whether uri is http on a host that is not this machine.
+func isPlainHTTP(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	ip := net.ParseIP(host)
+	return host != "localhost" && !strings.HasSuffix(host, ".localhost") && (ip == nil || !ip.IsLoopback())
 }

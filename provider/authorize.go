@@ -1,0 +1,243 @@
+package provider
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// handleAuthorize serves GET and POST /authorize (RFC 6749 §3.1, OIDC Core §3.1.2).
+func (p *Provider) handleAuthorize(w http.ResponseWriter, r *http.Request) {
+	// 1. Read the parameters.
+	form, err := requestForm(w, r)
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	// 2. A POST from another site comes without our SameSite=Lax cookie, and
+	//    the user would look signed out. A GET of our own brings it.
+	pending := pendingRequest{Form: form, RequestedAt: time.Now().UTC()}
+	if r.Method == http.MethodPost && p.readCookie(r, sessionCookie) == "" {
+		p.redirectSealed(w, r, pathResume, pending)
+		return
+	}
+	p.authorize(w, r, pending)
+}
+
+// handleResume serves GET /authorize/resume: the GET of our own that follows a
+// POST to /authorize.
+func (p *Provider) handleResume(w http.ResponseWriter, r *http.Request) {
+	pending, _, ok := p.openSealed(w, r, r.URL.Query())
+	if !ok {
+		return
+	}
+	p.authorize(w, r, pending)
+}
+
+// authorize decides what an authorization request needs: an error, a login, a
+// consent, or its answer.
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, pending pendingRequest) {
+	ctx, _ := p.begin(r.Context())
+	// 3. Validate the request. Until the client and its redirect URI are known
+	//    to be right, errors go to a page (RFC 6749 §4.1.2.1).
+	a, err := p.newAuthorization(ctx, pending)
+	if err != nil {
+		p.authorizeError(w, r, a, err)
+		return
+	}
+	// 4. Who is signed in?
+	session, err := p.currentSession(r)
+	if err != nil {
+		p.authorizeError(w, r, a, err)
+		return
+	}
+	p.proceed(ctx, w, r, a, session)
+}
+
+// proceed continues with a known session: from /authorize, and after a login.
+func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.Request, a *authorization, session *ssoSession) {
+	// 5. Does the user have to sign in? OIDC Core §3.1.2.3. Who has just signed
+	//    in as another than id_token_hint names is not asked again.
+	if reason := a.needsLogin(session); reason != "" {
+		if a.silent() || session != nil && session.AuthTime.After(a.pending.RequestedAt) {
+			p.authorizeError(w, r, a, refuse(fosite.ErrLoginRequired, check{
+				What: reason, Section: oidcCore("3.1.2.6", "AuthError"),
+			}))
+			return
+		}
+		p.redirectSealed(w, r, pathLogin, a.pending)
+		return
+	}
+	// 6. Does the user have to consent? OIDC Core §3.1.2.4.
+	ask, err := p.needsConsent(ctx, a, session)
+	if err != nil {
+		p.authorizeError(w, r, a, err)
+		return
+	}
+	if ask {
+		if a.silent() {
+			p.authorizeError(w, r, a, refuse(fosite.ErrConsentRequired, check{
+				What: "The user has not allowed this yet.", Section: oidcCore("3.1.2.6", "AuthError"),
+			}))
+			return
+		}
+		p.redirectSealed(w, r, pathConsent, a.pending)
+		return
+	}
+	// 7. Answer.
+	p.grant(ctx, w, r, a, session)
+}
+
+// grant issues what the request asked for and sends it to the client.
+func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Request, a *authorization, session *ssoSession) {
+	work := workFrom(ctx)
+	for _, scope := range a.scopes {
+		a.request.GrantScope(scope)
+	}
+	for _, audience := range p.audienceOf(a.client) {
+		a.request.GrantAudience(audience)
+	}
+	a.request.SetID(randomString(16))
+	// fosite makes code, access token and ID token (handler/oauth2, handler/openid).
+	response, err := p.oauth.NewAuthorizeResponse(ctx, a.request, newGrantSession(p.newGrant(a, session, work.now), a.client.IDTokenSignedResponseAlg))
+	if err != nil {
+		p.authorizeError(w, r, a, err)
+		return
+	}
+	// The response leaves only after its commit.
+	if err := work.commit(ctx); err != nil {
+		p.authorizeError(w, r, a, err)
+		return
+	}
+	params := response.GetParameters()
+	if params.Has("token_type") {
+		params.Set("token_type", "Bearer") // RFC 6750 §4
+	}
+	p.log.InfoContext(ctx, "authorized", "client", a.client.ID, "sub", session.Subject, "response_type", a.form.Get("response_type"))
+	p.authorizeResponse(w, r, a, params)
+}
+
+// newGrant records what the user allows.
+func (p *Provider) newGrant(a *authorization, session *ssoSession, now time.Time) storage.Grant {
+	lifetimes := a.client.lifetimes
+	// Without a refresh token nothing lives longer than what the code brings.
+	life := time.Duration(lifetimes.Code) + max(time.Duration(lifetimes.AccessToken), time.Duration(lifetimes.IDToken))
+	if slices.Contains(a.scopes, scopeOfflineAccess) {
+		life = time.Duration(lifetimes.Grant)
+	}
+	return storage.Grant{
+		ClientID: a.client.ID, Subject: session.Subject, SessionID: session.SID,
+		RedirectURI: a.form.Get("redirect_uri"), Nonce: a.form.Get("nonce"),
+		ACR: session.ACR, AMR: session.AMR,
+		AuthTime: session.AuthTime, RequestedAt: a.pending.RequestedAt,
+		CreatedAt: now, ExpiresAt: now.Add(life),
+	}
+}
+
+// audienceOf is what the client's access tokens are for.
+func (p *Provider) audienceOf(c *client) []string {
+	if len(c.Audience) > 0 {
+		return c.Audience
+	}
+	return []string{p.issuer}
+}
+
+// needsConsent reports whether the user must be asked. What was allowed before
+// is remembered per user, client and scope.
+func (p *Provider) needsConsent(ctx context.Context, a *authorization, session *ssoSession) (bool, error) {
+	if slices.Contains(a.prompts, "consent") {
+		return true, nil
+	}
+	if a.client.SkipConsent {
+		return false, nil
+	}
+	allowed, err := p.allowedScopes(ctx, session.Subject, a.client.ID)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(a.scopes, func(s string) bool { return !slices.Contains(allowed, s) }), nil
+}
+
+// needsLogin says in a sentence why the user must sign in, or returns "".
+func (a *authorization) needsLogin(session *ssoSession) string {
+	switch {
+	case session == nil:
+		return "Nobody is signed in at the provider."
+	case a.hint != "" && a.hint != session.Subject:
+		// OIDC Core §3.1.2.1: the user of id_token_hint is not this one.
+		return "The user of id_token_hint is not the one who is signed in."
+	case session.AuthTime.After(a.pending.RequestedAt):
+		return "" // the login was for this very request
+	case slices.Contains(a.prompts, "login"):
+		return "The client asks for a new login."
+	case slices.Contains(a.prompts, "select_account"):
+		return "The client asks the user to choose an account."
+	case a.maxAge != nil && a.pending.RequestedAt.Sub(session.AuthTime) > *a.maxAge:
+		return "The last login is longer ago than max_age allows."
+	}
+	return ""
+}
+
+// silent reports whether no page may be shown.
+func (a *authorization) silent() bool { return slices.Contains(a.prompts, "none") }
+
+// requestForm reads the parameters from where the method has them.
+func requestForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	if r.Method == http.MethodPost {
+		return bodyForm(w, r)
+	}
+	return queryForm(r)
+}
+
+// redirectSealed sends the browser to a page of ours with the pending request.
+func (p *Provider) redirectSealed(w http.ResponseWriter, r *http.Request, path string, pending pendingRequest) {
+	sealed, err := p.sealer.seal(pending)
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	if len(sealed) > maxSealed {
+		p.pageError(w, r, refuse(fosite.ErrInvalidRequest, check{
+			What: "The authorization request is too long.", Section: rfc6749("10.14"),
+		}))
+		return
+	}
+	p.redirect(w, path+"?"+url.Values{sealedField: {sealed}}.Encode())
+}
+
+// redirect is a 303, so that a POST is never repeated at its target with the
+// password in it (RFC 9700 §4.12).
+func (p *Provider) redirect(w http.ResponseWriter, location string) {
+	h := w.Header()
+	h.Set("Location", location)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// openSealed reads the pending request of a page of ours, or answers an error.
+func (p *Provider) openSealed(w http.ResponseWriter, r *http.Request, form url.Values) (pendingRequest, string, bool) {
+	sealed := form.Get(sealedField)
+	pending, err := p.sealer.open(sealed)
+	if err == nil && time.Since(pending.RequestedAt) <= interactionLifetime {
+		return pending, sealed, true
+	}
+	what := "This page belongs to an application's request to sign in. Start again at the application."
+	if err == nil {
+		what = "This page has been open for too long. Start again at the application."
+	}
+	p.pageError(w, r, refuse(fosite.ErrInvalidRequest, check{What: what, Section: rfc6749("4.1.1")}))
+	return pendingRequest{}, "", false
+}
+
+// splitSpaces is a space-delimited list, RFC 6749 §3.3.
+func splitSpaces(s string) []string {
+	return slices.DeleteFunc(strings.Split(s, " "), func(part string) bool { return part == "" })
+}

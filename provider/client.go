@@ -1,0 +1,156 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/ory/fosite"
+)
+
+// client is a registered Client as the engine sees it.
+type client struct {
+	Client
+	secretHash [sha256.Size]byte
+	scopes     []string
+	lifetimes  Lifetimes
+}
+
+var (
+	_ fosite.Client                         = (*client)(nil)
+	_ fosite.ResponseModeClient             = (*client)(nil)
+	_ fosite.ClientWithCustomTokenLifespans = (*client)(nil)
+)
+
+// newClient prepares a validated registration. known are the provider's scopes.
+func newClient(c Client, base Lifetimes, known []string) *client {
+	registered := &client{Client: c.withDefaults(), lifetimes: base, scopes: known}
+	if c.Secret != "" {
+		registered.secretHash = sha256.Sum256([]byte(c.Secret))
+		registered.Secret = ""
+	}
+	if c.Scope != "" {
+		registered.scopes = strings.Fields(c.Scope)
+	}
+	if c.Lifetimes != nil {
+		registered.lifetimes = c.Lifetimes.or(base)
+	}
+	return registered
+}
+
+// withDefaults fills what the registration leaves out, RFC 7591 §2.
+func (c Client) withDefaults() Client {
+	if len(c.GrantTypes) == 0 {
+		c.GrantTypes = []string{"authorization_code"}
+	}
+	if len(c.ResponseTypes) == 0 && slices.Contains(c.GrantTypes, "authorization_code") {
+		c.ResponseTypes = []string{"code"}
+	}
+	if c.TokenEndpointAuthMethod == "" {
+		c.TokenEndpointAuthMethod = authBasic
+		if c.Secret == "" {
+			c.TokenEndpointAuthMethod = authNone
+		}
+	}
+	if c.IDTokenSignedResponseAlg == "" {
+		c.IDTokenSignedResponseAlg = string(jose.RS256)
+	}
+	if c.AccessTokenFormat == "" {
+		c.AccessTokenFormat = formatJWT
+	}
+	if c.AccessTokenAlg == "" {
+		c.AccessTokenAlg = string(jose.ES256)
+	}
+	return c
+}
+
+// The formats of access tokens.
+const (
+	formatJWT    = "jwt"
+	formatOpaque = "opaque"
+)
+
+// displayName is what pages call the client.
+func (c *client) displayName() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return c.ID
+}
+
+// checkSecret compares in constant time. A client without a secret matches nothing.
+func (c *client) checkSecret(secret string) bool {
+	if secret == "" || c.secretHash == [sha256.Size]byte{} {
+		return false
+	}
+	sum := sha256.Sum256([]byte(secret))
+	return subtle.ConstantTimeCompare(sum[:], c.secretHash[:]) == 1
+}
+
+// matchRedirectURI says whether uri is one of registered: the same string
+// (RFC 9700 §4.1.3), or for a loopback IP address the same but for the port
+// (RFC 8252 §7.3).
+func matchRedirectURI(uri string, registered []string) bool {
+	if slices.Contains(registered, uri) {
+		return true
+	}
+	want, ok := loopbackRedirect(uri)
+	return ok && slices.ContainsFunc(registered, func(candidate string) bool {
+		got, ok := loopbackRedirect(candidate)
+		return ok && got == want
+	})
+}
+
+// loopbackRedirect returns uri without its port, if it is a plain http URL of a
+// loopback IP address.
+func loopbackRedirect(uri string) (string, bool) {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" || u.User != nil || u.Fragment != "" || strings.Contains(uri, "#") {
+		return "", false
+	}
+	ip := net.ParseIP(u.Hostname())
+	if ip == nil || !ip.IsLoopback() {
+		return "", false
+	}
+	// What is left is compared as it was sent: no cleaning of paths, no
+	// decoding, so that nothing else becomes equal.
+	rest := strings.TrimPrefix(uri, "http://"+u.Host)
+	return "http://" + ip.String() + rest, rest != uri
+}
+
+func (c *client) GetID() string                      { return c.ID }
+func (c *client) GetHashedSecret() []byte            { return nil } // clientauth.go compares
+func (c *client) GetRedirectURIs() []string          { return c.RedirectURIs }
+func (c *client) GetGrantTypes() fosite.Arguments    { return c.GrantTypes }
+func (c *client) GetResponseTypes() fosite.Arguments { return c.ResponseTypes }
+func (c *client) GetScopes() fosite.Arguments        { return c.scopes }
+func (c *client) GetAudience() fosite.Arguments      { return c.Audience }
+
+// IsPublic reports whether the client cannot keep a secret, RFC 6749 §2.1.
+func (c *client) IsPublic() bool { return c.TokenEndpointAuthMethod == authNone }
+
+// GetResponseModes allows every mode: authorize.go refuses the unsafe ones.
+func (c *client) GetResponseModes() []fosite.ResponseModeType {
+	return []fosite.ResponseModeType{fosite.ResponseModeQuery, fosite.ResponseModeFragment, fosite.ResponseModeFormPost}
+}
+
+// GetEffectiveLifespan returns the client's own lifetimes.
+func (c *client) GetEffectiveLifespan(_ fosite.GrantType, kind fosite.TokenType, fallback time.Duration) time.Duration {
+	switch kind {
+	case fosite.AccessToken:
+		return time.Duration(c.lifetimes.AccessToken)
+	case fosite.RefreshToken:
+		return time.Duration(c.lifetimes.RefreshToken)
+	case fosite.IDToken:
+		return time.Duration(c.lifetimes.IDToken)
+	case fosite.AuthorizeCode:
+		return time.Duration(c.lifetimes.Code)
+	default:
+		return fallback
+	}
+}

@@ -1,0 +1,111 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/ory/fosite"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// errDenied is the user's "no".
+var errDenied = refuse(fosite.ErrAccessDenied, check{What: "The user denied the request.", Section: rfc6749("4.1.2.1")})
+
+// handleConsent serves GET and POST /consent.
+func (p *Provider) handleConsent(w http.ResponseWriter, r *http.Request) {
+	ctx, work := p.begin(r.Context())
+	// 1. The page belongs to a pending request and to the user who is signed in.
+	in, ok := p.openInteraction(ctx, w, r)
+	if !ok {
+		return
+	}
+	session, err := p.currentSession(r)
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	if in.a.needsLogin(session) != "" {
+		p.redirectSealed(w, r, pathLogin, in.a.pending)
+		return
+	}
+	if r.Method != http.MethodPost {
+		p.showConsent(w, r, in, session)
+		return
+	}
+	// 2. The form was sent from our own page in this browser.
+	if !p.checkCSRF(r, in.form.Get("csrf")) {
+		p.pageError(w, r, errForeignForm)
+		return
+	}
+	// 3. The decision.
+	switch in.form.Get("decision") {
+	case "allow":
+		if err := p.rememberConsent(ctx, work, session.Subject, in.a); err != nil {
+			p.authorizeError(w, r, in.a, err)
+			return
+		}
+		p.grant(ctx, w, r, in.a, session)
+	case "deny":
+		p.log.InfoContext(ctx, "consent denied", "sub", session.Subject, "client", in.a.client.ID)
+		p.authorizeError(w, r, in.a, errDenied)
+	default:
+		p.pageError(w, r, refuse(fosite.ErrInvalidRequest, check{
+			What: "The form carries no decision.", Expected: "allow or deny", Arrived: printable(in.form.Get("decision")),
+			Section: oidcCore("3.1.2.4", "Consent"),
+		}))
+	}
+}
+
+func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *interaction, session *ssoSession) {
+	allowed, err := p.allowedScopes(r.Context(), session.Subject, in.a.client.ID)
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	var lines []scopeLine
+	for _, scope := range in.a.scopes {
+		lines = append(lines, scopeLine{Name: scope, Description: p.describeScope(scope), New: !slices.Contains(allowed, scope)})
+	}
+	p.pages.consent(w, http.StatusOK, consentPage{
+		Action: pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
+		ClientName: in.a.client.displayName(), Username: session.user.Username, Name: session.user.displayName(),
+		Scopes: lines, FormTarget: in.a.redirectURI.String(),
+	})
+}
+
+// allowedScopes is what the user allowed the client before.
+func (p *Provider) allowedScopes(ctx context.Context, subject, clientID string) ([]string, error) {
+	consent, err := p.store.Consent(ctx, subject, clientID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil
+	}
+	return consent.Scopes, err
+}
+
+// rememberConsent adds the request's scopes to what the user allowed before.
+func (p *Provider) rememberConsent(ctx context.Context, work *work, subject string, a *authorization) error {
+	allowed, err := p.allowedScopes(ctx, subject, a.client.ID)
+	if err != nil {
+		return err
+	}
+	for _, scope := range a.scopes {
+		if !slices.Contains(allowed, scope) {
+			allowed = append(allowed, scope)
+		}
+	}
+	work.onSuccess.Consents = append(work.onSuccess.Consents, storage.Consent{
+		ConsentID: storage.ConsentID{Subject: subject, ClientID: a.client.ID},
+		Scopes:    allowed, UpdatedAt: work.now,
+	})
+	return nil
+}
+
+// errForeignForm is for forms that our own page did not send.
+var errForeignForm = func() error {
+	base := *fosite.ErrInvalidRequest
+	base.CodeField = http.StatusForbidden
+	return refuse(&base, check{What: "The form was not sent from the provider's own page.", Section: rfc6749("10.12")})
+}()

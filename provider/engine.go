@@ -1,0 +1,105 @@
+package provider
+
+import (
+	"context"
+	"crypto/sha512"
+	"errors"
+	"html/template"
+	"net/url"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/handler/pkce"
+	"github.com/ory/fosite/token/hmac"
+)
+
+// engineConfig returns fosite's configuration. Every field that fosite would
+// otherwise fill on first use is set: it does so without a lock.
+func engineConfig(issuer string, keys *keyring, lifetimes Lifetimes) *fosite.Config {
+	return &fosite.Config{
+		GlobalSecret:                keys.derive("token hmac"),
+		HMACHasher:                  sha512.New512_256,
+		TokenEntropy:                32,
+		IDTokenIssuer:               issuer,
+		AccessTokenIssuer:           issuer,
+		TokenURL:                    issuer + pathToken,
+		AuthorizeCodeLifespan:       time.Duration(lifetimes.Code),
+		AccessTokenLifespan:         time.Duration(lifetimes.AccessToken),
+		RefreshTokenLifespan:        time.Duration(lifetimes.RefreshToken),
+		IDTokenLifespan:             time.Duration(lifetimes.IDToken),
+		ScopeStrategy:               fosite.ExactScopeStrategy,
+		AudienceMatchingStrategy:    fosite.ExactAudienceMatchingStrategy,
+		EnforcePKCEForPublicClients: true, // RFC 9700 §2.1.1
+		RefreshTokenScopes:          []string{scopeOfflineAccess},
+		OmitRedirectScopeParam:      true,
+		// A state or nonce may be short: that is the client's business.
+		MinParameterEntropy: 1,
+		// Plain http is refused when a client is registered (validate.go), for
+		// every response type; fosite would look at some only.
+		RedirectSecureChecker: func(context.Context, *url.URL) bool { return true },
+		AllowedPromptValues:   []string{"none", "login", "consent", "select_account"},
+		ClientSecretsHasher:   noHasher{},
+		JWKSFetcherStrategy:   fosite.NewDefaultJWKSFetcherStrategy(),
+		FormPostHTMLTemplate:  template.New("unused"),
+	}
+}
+
+// newEngine puts together the parts of fosite that the provider uses: the
+// grants and the ID token. Introspection, revocation, client authentication
+// and the writing of responses and errors are our own.
+func newEngine(p *Provider, cfg *fosite.Config) *fosite.Fosite {
+	store := engineStore{p}
+	idToken := &openid.IDTokenHandleHelper{IDTokenStrategy: &idTokens{issuer: p.issuer, keys: p.keys, users: p.users}}
+	validator := openid.NewOpenIDConnectRequestValidator(nil, cfg) // it never sees a hint: authorize.go verifies that
+
+	code := &oauth2.AuthorizeExplicitGrantHandler{
+		AccessTokenStrategy: p.tokens, RefreshTokenStrategy: p.tokens, AuthorizeCodeStrategy: p.tokens,
+		CoreStorage: store, TokenRevocationStorage: store, Config: cfg,
+	}
+	implicit := &oauth2.AuthorizeImplicitGrantTypeHandler{AccessTokenStrategy: p.tokens, AccessTokenStorage: store, Config: cfg}
+	oidcCode := &openid.OpenIDConnectExplicitHandler{
+		OpenIDConnectRequestStorage: store, OpenIDConnectRequestValidator: validator, Config: cfg, IDTokenHandleHelper: idToken,
+	}
+	oidcImplicit := &openid.OpenIDConnectImplicitHandler{
+		IDTokenHandleHelper: idToken, AuthorizeImplicitGrantTypeHandler: implicit, OpenIDConnectRequestValidator: validator, Config: cfg,
+	}
+	oidcHybrid := &openid.OpenIDConnectHybridHandler{
+		AuthorizeImplicitGrantTypeHandler: implicit, AuthorizeExplicitGrantHandler: code, IDTokenHandleHelper: idToken,
+		OpenIDConnectRequestValidator: validator, OpenIDConnectRequestStorage: store, Config: cfg,
+	}
+	clientCredentials := &oauth2.ClientCredentialsGrantHandler{
+		HandleHelper: &oauth2.HandleHelper{AccessTokenStrategy: p.tokens, AccessTokenStorage: store, Config: cfg},
+		Config:       cfg,
+	}
+	refresh := &oauth2.RefreshTokenGrantHandler{
+		AccessTokenStrategy: p.tokens, RefreshTokenStrategy: p.tokens, TokenRevocationStorage: store, Config: cfg,
+	}
+	oidcRefresh := &openid.OpenIDConnectRefreshHandler{IDTokenHandleHelper: idToken, Config: cfg}
+	proofKey := &pkce.Handler{AuthorizeCodeStrategy: p.tokens, Storage: store, Config: cfg}
+
+	// PKCE comes after whatever issues codes. The implicit handler is not
+	// among them: response_type=token alone is not offered (RFC 9700 §2.1.2).
+	cfg.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{code, oidcCode, oidcImplicit, oidcHybrid, proofKey}
+	cfg.TokenEndpointHandlers = fosite.TokenEndpointHandlers{code, clientCredentials, refresh, oidcCode, oidcRefresh, proofKey}
+	cfg.ClientAuthenticationStrategy = p.engineClientAuth
+	return fosite.NewOAuth2Provider(store, cfg)
+}
+
+// newTokens makes the token strategy.
+func newTokens(issuer string, keys *keyring, cfg *fosite.Config) *tokens {
+	return &tokens{
+		HMACSHAStrategyUnPrefixed: oauth2.NewHMACSHAStrategyUnPrefixed(&hmac.HMACStrategy{Config: cfg}, cfg),
+		issuer:                    issuer,
+		keys:                      keys,
+	}
+}
+
+// noHasher refuses every secret: clientauth.go compares them, not fosite.
+type noHasher struct{}
+
+var errNoHasher = errors.New("client secrets are not compared here")
+
+func (noHasher) Compare(context.Context, []byte, []byte) error { return errNoHasher }
+func (noHasher) Hash(context.Context, []byte) ([]byte, error)  { return nil, errNoHasher }

@@ -1,0 +1,307 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/handler/pkce"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// engineStore is the storage that fosite sees: it reads through the request's
+// unit of work and collects what fosite writes there. Nothing is written
+// before the request's end (work.go).
+type engineStore struct{ p *Provider }
+
+var (
+	_ fosite.Storage                     = engineStore{}
+	_ oauth2.CoreStorage                 = engineStore{}
+	_ oauth2.TokenRevocationStorage      = engineStore{}
+	_ openid.OpenIDConnectRequestStorage = engineStore{}
+	_ pkce.PKCERequestStorage            = engineStore{}
+)
+
+// errNotSupported answers calls that our own client authentication never makes.
+var errNotSupported = errors.New("client assertions are not supported")
+
+func (s engineStore) GetClient(_ context.Context, id string) (fosite.Client, error) {
+	if c := s.p.client(id); c != nil {
+		return c, nil
+	}
+	return nil, fosite.ErrNotFound
+}
+
+func (engineStore) ClientAssertionJWTValid(context.Context, string) error { return errNotSupported }
+
+func (engineStore) SetClientAssertionJWT(context.Context, string, time.Time) error {
+	return errNotSupported
+}
+
+// --- Authorization codes ---
+
+func (s engineStore) CreateAuthorizeCodeSession(ctx context.Context, signature string, req fosite.Requester) error {
+	w, session := workFrom(ctx), sessionOf(req)
+	s.addGrant(w, req)
+	w.onSuccess.Codes = append(w.onSuccess.Codes, storage.Code{
+		ID:        storage.DigestOf(signature),
+		GrantID:   req.GetID(),
+		ExpiresAt: w.now.Add(time.Duration(s.p.client(session.grant.ClientID).lifetimes.Code)),
+	})
+	return nil
+}
+
+// GetAuthorizeCodeSession returns ErrNotFound for whatever the caller must not
+// know of: an expired code (fosite itself would say invalid_request), and the
+// code of another client (fosite would revoke that client's tokens).
+func (s engineStore) GetAuthorizeCodeSession(ctx context.Context, signature string, _ fosite.Session) (fosite.Requester, error) {
+	req, code, err := s.codeRequest(ctx, signature)
+	if err != nil {
+		return nil, err
+	}
+	if !code.UsedAt.IsZero() {
+		return req, fosite.ErrInvalidatedAuthorizeCode
+	}
+	if !workFrom(ctx).now.Before(code.ExpiresAt) {
+		return nil, fosite.ErrNotFound
+	}
+	return req, nil
+}
+
+func (engineStore) InvalidateAuthorizeCodeSession(ctx context.Context, signature string) error {
+	workFrom(ctx).onSuccess.RedeemCode = storage.DigestOf(signature)
+	return nil
+}
+
+// --- PKCE, RFC 7636 ---
+
+func (engineStore) CreatePKCERequestSession(ctx context.Context, signature string, req fosite.Requester) error {
+	w, id := workFrom(ctx), storage.DigestOf(signature)
+	for i := range w.onSuccess.Codes {
+		if code := &w.onSuccess.Codes[i]; code.ID == id {
+			code.CodeChallenge = req.GetRequestForm().Get("code_challenge")
+			code.CodeChallengeMethod = req.GetRequestForm().Get("code_challenge_method")
+			return nil
+		}
+	}
+	return fosite.ErrNotFound
+}
+
+func (s engineStore) GetPKCERequestSession(ctx context.Context, signature string, _ fosite.Session) (fosite.Requester, error) {
+	req, code, err := s.codeRequest(ctx, signature)
+	if err != nil {
+		return nil, err
+	}
+	if code.CodeChallenge == "" {
+		return nil, fosite.ErrNotFound
+	}
+	req.Form.Set("code_challenge", code.CodeChallenge)
+	req.Form.Set("code_challenge_method", code.CodeChallengeMethod)
+	return req, nil
+}
+
+// DeletePKCERequestSession does nothing: fosite calls it before it checks the
+// verifier, so that a second try without a verifier would pass. The challenge
+// stays with the code.
+func (engineStore) DeletePKCERequestSession(context.Context, string) error { return nil }
+
+// --- OpenID Connect: the grant holds what the ID token needs ---
+
+func (engineStore) CreateOpenIDConnectSession(context.Context, string, fosite.Requester) error {
+	return nil
+}
+
+// GetOpenIDConnectSession is given the whole code, not its signature.
+func (s engineStore) GetOpenIDConnectSession(ctx context.Context, code string, _ fosite.Requester) (fosite.Requester, error) {
+	req, _, err := s.codeRequest(ctx, s.p.tokens.AuthorizeCodeSignature(ctx, code))
+	if err != nil || !slices.Contains(req.GrantedScope, "openid") {
+		return nil, openid.ErrNoSessionFound
+	}
+	return req, nil
+}
+
+func (engineStore) DeleteOpenIDConnectSession(context.Context, string) error { return nil }
+
+// --- Access tokens ---
+
+func (s engineStore) CreateAccessTokenSession(ctx context.Context, signature string, req fosite.Requester) error {
+	w, session := workFrom(ctx), sessionOf(req)
+	s.addGrant(w, req)
+	w.onSuccess.AccessTokens = append(w.onSuccess.AccessTokens, storage.AccessToken{
+		ID:        storage.DigestOf(signature),
+		GrantID:   req.GetID(),
+		JTI:       session.jti,
+		Scopes:    slices.Clone(req.GetGrantedScopes()),
+		Audience:  slices.Clone(req.GetGrantedAudience()),
+		IssuedAt:  w.now,
+		ExpiresAt: session.GetExpiresAt(fosite.AccessToken),
+	})
+	return nil
+}
+
+func (s engineStore) GetAccessTokenSession(ctx context.Context, signature string, _ fosite.Session) (fosite.Requester, error) {
+	token, grant, err := s.p.store.AccessToken(ctx, storage.DigestOf(signature))
+	if err != nil {
+		return nil, engineError(err)
+	}
+	req, err := s.request(grant)
+	if err != nil {
+		return nil, err
+	}
+	req.GrantedScope = token.Scopes
+	sessionOf(req).SetExpiresAt(fosite.AccessToken, token.ExpiresAt)
+	return req, nil
+}
+
+func (engineStore) DeleteAccessTokenSession(ctx context.Context, signature string) error {
+	w := workFrom(ctx)
+	w.always.RevokeAccessTokens = append(w.always.RevokeAccessTokens, storage.DigestOf(signature))
+	return nil
+}
+
+func (engineStore) RevokeAccessToken(ctx context.Context, grantID string) error {
+	workFrom(ctx).revoke(grantID)
+	return nil
+}
+
+// --- Refresh tokens ---
+
+func (s engineStore) CreateRefreshTokenSession(ctx context.Context, signature, _ string, req fosite.Requester) error {
+	w, session := workFrom(ctx), sessionOf(req)
+	s.addGrant(w, req)
+	w.onSuccess.RefreshTokens = append(w.onSuccess.RefreshTokens, storage.RefreshToken{
+		ID:        storage.DigestOf(signature),
+		GrantID:   req.GetID(),
+		IssuedAt:  w.now,
+		ExpiresAt: session.GetExpiresAt(fosite.RefreshToken),
+	})
+	return nil
+}
+
+// GetRefreshTokenSession hides other clients' tokens and those of a revoked
+// grant. For a rotated one it returns ErrInactiveToken: fosite then revokes
+// the grant (RFC 9700 §4.14.2).
+func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature string, _ fosite.Session) (fosite.Requester, error) {
+	if signature == "" {
+		return nil, fosite.ErrNotFound
+	}
+	token, grant, err := workFrom(ctx).refreshToken(ctx, storage.DigestOf(signature))
+	if err != nil {
+		return nil, engineError(err)
+	}
+	if grant.ClientID != requestingClient(ctx) || !grant.RevokedAt.IsZero() {
+		return nil, fosite.ErrNotFound
+	}
+	req, err := s.request(grant)
+	if err != nil {
+		return nil, err
+	}
+	sessionOf(req).SetExpiresAt(fosite.RefreshToken, token.ExpiresAt)
+	if !token.UsedAt.IsZero() {
+		return req, fosite.ErrInactiveToken
+	}
+	return req, nil
+}
+
+func (engineStore) RotateRefreshToken(ctx context.Context, _, signature string) error {
+	workFrom(ctx).onSuccess.RotateRefreshToken = storage.DigestOf(signature)
+	return nil
+}
+
+// DeleteRefreshTokenSession does nothing: the used token stays, so that its
+// reuse is recognised again.
+func (engineStore) DeleteRefreshTokenSession(context.Context, string) error { return nil }
+
+func (engineStore) RevokeRefreshToken(ctx context.Context, grantID string) error {
+	workFrom(ctx).revoke(grantID)
+	return nil
+}
+
+// --- Between records and fosite's requests ---
+
+// addGrant stores the request's grant with its first code or token.
+func (engineStore) addGrant(w *work, req fosite.Requester) {
+	session := sessionOf(req)
+	if session.stored {
+		return
+	}
+	session.stored = true
+	grant := session.grant
+	grant.ID = req.GetID()
+	grant.Scopes = slices.Clone(req.GetGrantedScopes())
+	grant.Audience = slices.Clone(req.GetGrantedAudience())
+	w.onSuccess.Grants = append(w.onSuccess.Grants, grant)
+}
+
+// codeRequest reads a code of the requesting client, with its grant.
+func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite.Request, storage.Code, error) {
+	if signature == "" {
+		return nil, storage.Code{}, fosite.ErrNotFound
+	}
+	code, grant, err := workFrom(ctx).code(ctx, storage.DigestOf(signature))
+	if err != nil {
+		return nil, storage.Code{}, engineError(err)
+	}
+	if grant.ClientID != requestingClient(ctx) {
+		return nil, storage.Code{}, fosite.ErrNotFound
+	}
+	req, err := s.request(grant)
+	if err != nil {
+		return nil, storage.Code{}, err
+	}
+	sessionOf(req).SetExpiresAt(fosite.AuthorizeCode, code.ExpiresAt)
+	return req, code, nil
+}
+
+// request makes fosite's view of a stored grant, anew each time: its handlers
+// change what they are given.
+func (s engineStore) request(grant storage.Grant) (*fosite.Request, error) {
+	c := s.p.client(grant.ClientID)
+	if c == nil {
+		return nil, fosite.ErrNotFound
+	}
+	session := newGrantSession(grant, c.IDTokenSignedResponseAlg)
+	session.stored = true
+	form := url.Values{}
+	if grant.RedirectURI != "" {
+		form.Set("redirect_uri", grant.RedirectURI)
+	}
+	return &fosite.Request{
+		ID: grant.ID, Client: c, Session: session, Form: form,
+		RequestedAt:       grant.RequestedAt,
+		RequestedScope:    slices.Clone(grant.Scopes),
+		GrantedScope:      slices.Clone(grant.Scopes),
+		RequestedAudience: slices.Clone(grant.Audience),
+		GrantedAudience:   slices.Clone(grant.Audience),
+	}, nil
+}
+
+// requestingClient returns the client that authenticated at the token endpoint.
+func requestingClient(ctx context.Context) string {
+	if req, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok && req.GetClient() != nil {
+		return req.GetClient().GetID()
+	}
+	return ""
+}
+
+func sessionOf(req fosite.Requester) *grantSession {
+	return req.GetSession().(*grantSession) //nolint:errcheck,forcetypeassert // we put it there
+}
+
+// engineError translates the store's reasons for fosite.
+func engineError(err error) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return fosite.ErrNotFound
+	}
+	return err
+}
+
+// scopeString is the "scope" parameter's form, RFC 6749 §3.3.
+func scopeString(scopes []string) string { return strings.Join(scopes, " ") }

@@ -1,0 +1,218 @@
+package provider
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/ory/fosite"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// check is one requirement that a request failed.
+type check struct {
+	// What says in a sentence what is wrong. It is always shown.
+	What string
+	// Expected and Arrived are shown when the provider explains.
+	Expected, Arrived string
+	Section           section
+}
+
+// section is a place in a specification: a name for people, a link for machines.
+type section struct{ Name, URL string }
+
+func rfc(number, sec string) section {
+	return section{Name: "RFC " + number + " §" + sec, URL: "https://www.rfc-editor.org/rfc/rfc" + number + "#section-" + sec}
+}
+
+func rfc6749(sec string) section { return rfc("6749", sec) }
+func rfc7636(sec string) section { return rfc("7636", sec) }
+
+func oidcCore(sec, anchor string) section {
+	return section{Name: "OpenID Connect Core §" + sec, URL: "https://openid.net/specs/openid-connect-core-1_0.html#" + anchor}
+}
+
+// refusal is a protocol error together with the check that caused it.
+type refusal struct {
+	oauth *fosite.RFC6749Error
+	check check
+}
+
+// refuse makes a refusal: base gives the error code and the status.
+func refuse(base *fosite.RFC6749Error, c check) error { return &refusal{base, c} }
+
+func (r *refusal) Error() string { return r.oauth.ErrorField + ": " + r.check.What }
+
+// Unwrap lets fosite recognise its own error.
+func (r *refusal) Unwrap() error { return r.oauth }
+
+// protocolError is an error as it goes out.
+type protocolError struct {
+	Status      int
+	Code        string
+	Description string
+	Section     section
+}
+
+// protocolError translates err. Nothing of an internal error reaches the
+// outside but its kind.
+func (p *Provider) protocolError(err error) protocolError {
+	var own *refusal
+	var engine *fosite.RFC6749Error
+	switch {
+	case errors.As(err, &own):
+		e := protocolError{Status: own.oauth.CodeField, Code: own.oauth.ErrorField, Description: own.check.What}
+		if p.explain {
+			e.Section = own.check.Section
+			if own.check.Expected != "" {
+				e.Description += fmt.Sprintf(" Expected: %s. Arrived: %s.", own.check.Expected, orNothing(own.check.Arrived))
+			}
+		}
+		return e.sanitised()
+	case errors.Is(err, storage.ErrUsed), errors.Is(err, storage.ErrRevoked), errors.Is(err, storage.ErrNotFound):
+		// A race that was lost at the commit: RFC 6749 §5.2.
+		return protocolError{
+			Status: http.StatusBadRequest, Code: fosite.ErrInvalidGrant.ErrorField,
+			Description: "The authorization grant was used or revoked.", Section: p.sectionIfExplained(rfc6749("5.2")),
+		}
+	case errors.As(err, &engine) && engine.CodeField < http.StatusInternalServerError:
+		e := protocolError{Status: engine.CodeField, Code: engine.ErrorField, Description: engineDescription(engine)}
+		e.Section = p.sectionIfExplained(engineSection(engine))
+		return e.sanitised()
+	default:
+		return protocolError{
+			Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable",
+			Description: "The provider cannot answer at the moment. Try again.",
+		}
+	}
+}
+
+func (p *Provider) sectionIfExplained(s section) section {
+	if p.explain {
+		return s
+	}
+	return section{}
+}
+
+// engineDescription prefers fosite's hint, which says what is wrong with this
+// request, to its description, which says what the code means.
+func engineDescription(e *fosite.RFC6749Error) string {
+	if hint := e.WithExposeDebug(false).HintField; hint != "" {
+		return hint
+	}
+	return e.DescriptionField
+}
+
+// engineSection finds the section for an error that fosite raised.
+func engineSection(e *fosite.RFC6749Error) section {
+	switch {
+	case strings.Contains(e.HintField, "PKCE") || strings.Contains(e.HintField, "code_challenge"):
+		return rfc7636("4.6")
+	case e.ErrorField == fosite.ErrInvalidScope.ErrorField:
+		return rfc6749("3.3")
+	case e.ErrorField == fosite.ErrUnsupportedResponseType.ErrorField:
+		return rfc6749("3.1.1")
+	default:
+		return rfc6749("5.2")
+	}
+}
+
+// sanitised keeps the description within RFC 6749 §5.2's characters: printable
+// ASCII without quote and backslash.
+func (e protocolError) sanitised() protocolError {
+	e.Description = strings.Map(func(r rune) rune {
+		switch {
+		case r == '"':
+			return '\''
+		case r == '\\':
+			return '/'
+		case r < 0x20 || r > 0x7e:
+			return '?'
+		}
+		return r
+	}, e.Description)
+	return e
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}
+
+// tokenError answers an error of the token endpoint and its neighbours as JSON,
+// RFC 6749 §5.2.
+func (p *Provider) tokenError(w http.ResponseWriter, r *http.Request, err error) {
+	e := p.protocolError(err)
+	p.logError(r, e, err)
+	if e.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Basic realm=%q`, p.issuer))
+	}
+	body := map[string]string{"error": e.Code, "error_description": e.Description}
+	if e.Section.URL != "" {
+		body["error_uri"] = e.Section.URL
+	}
+	p.writeJSON(w, e.Status, body)
+}
+
+// bearerError answers an error at a protected resource, RFC 6750 §3.
+func (p *Provider) bearerError(w http.ResponseWriter, r *http.Request, e protocolError, cause error) {
+	p.logError(r, e, cause)
+	e = e.sanitised()
+	challenge := fmt.Sprintf(`Bearer realm=%q`, p.issuer)
+	// A request without any token learns no error code: RFC 6750 §3.1.
+	if e.Code != "" {
+		challenge += fmt.Sprintf(`, error=%q, error_description=%q`, e.Code, e.Description)
+	}
+	w.Header().Set("WWW-Authenticate", challenge)
+	body := map[string]string{}
+	if e.Code != "" {
+		body["error"], body["error_description"] = e.Code, e.Description
+	}
+	p.writeJSON(w, e.Status, body)
+}
+
+// pageError answers with an HTML page, where there is nowhere safe to redirect.
+func (p *Provider) pageError(w http.ResponseWriter, r *http.Request, err error) {
+	e := p.protocolError(err)
+	p.logError(r, e, err)
+	retryLater(w, e.Status)
+	p.pages.error(w, errorPage{
+		Status: e.Status, Code: e.Code, Description: e.Description, Section: e.Section.Name, SectionURL: e.Section.URL,
+	})
+}
+
+// logError notes a refusal. Descriptions never hold secrets; the cause is
+// logged only when the fault is ours.
+func (p *Provider) logError(r *http.Request, e protocolError, cause error) {
+	if e.Status >= http.StatusInternalServerError {
+		p.log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", e.Code, "cause", cause)
+		return
+	}
+	p.log.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "error", e.Code)
+}
+
+// writeJSON writes a response that no cache may keep, headers before status.
+func (p *Provider) writeJSON(w http.ResponseWriter, status int, body any) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		status, encoded = http.StatusInternalServerError, []byte(`{"error":"server_error"}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store") // RFC 6749 §5.1
+	h.Set("Pragma", "no-cache")
+	retryLater(w, status)
+	w.WriteHeader(status)
+	w.Write(encoded)
+}
+
+func retryLater(w http.ResponseWriter, status int) {
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+}

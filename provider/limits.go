@@ -1,0 +1,127 @@
+package provider
+
+import (
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/ory/fosite"
+)
+
+// Bounds on what a request may carry. Real requests stay far below.
+const (
+	maxBody      = 96 << 10 // bytes
+	maxQuery     = 64 << 10 // bytes
+	maxParameter = 4 << 10  // bytes, of most parameters
+	maxToken     = 16 << 10 // bytes, of those that hold a token
+	maxSealed    = 48 << 10 // bytes, of a sealed request (seal.go)
+)
+
+// tokenParameters may be longer than others.
+var tokenParameters = []string{"token", "access_token", "refresh_token", "id_token_hint", "request"}
+
+// queryForm returns the parameters of a GET request.
+func queryForm(r *http.Request) (url.Values, error) {
+	if len(r.URL.RawQuery) > maxQuery {
+		return nil, refuse(tooLarge(http.StatusRequestURITooLong), check{
+			What: fmt.Sprintf("The query is longer than %d bytes.", maxQuery), Section: rfc("9110", "15.5.15"),
+		})
+	}
+	return parseForm(r.URL.RawQuery)
+}
+
+// bodyForm returns the parameters of a POST request, which are form-urlencoded
+// in the body (RFC 6749 §3.2).
+func bodyForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	const want = "application/x-www-form-urlencoded"
+	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != want {
+		return nil, refuse(fosite.ErrInvalidRequest, check{
+			What:     "The parameters must be form-urlencoded in the body.",
+			Expected: "Content-Type " + want, Arrived: r.Header.Get("Content-Type"), Section: rfc6749("3.2"),
+		})
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return nil, refuse(tooLarge(http.StatusRequestEntityTooLarge), check{
+			What: fmt.Sprintf("The body could not be read, or is longer than %d bytes.", maxBody), Section: rfc("9110", "15.5.14"),
+		})
+	}
+	return parseForm(string(raw))
+}
+
+func tooLarge(status int) *fosite.RFC6749Error {
+	e := *fosite.ErrInvalidRequest
+	e.CodeField = status
+	return &e
+}
+
+// parseForm decodes parameters and refuses what no honest client sends.
+func parseForm(raw string) (url.Values, error) {
+	form, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, refuse(fosite.ErrInvalidRequest, check{
+			What: "The parameters are not validly encoded.", Section: rfc6749("B"),
+		})
+	}
+	for name, values := range form {
+		if err := checkParameter(name, values); err != nil {
+			return nil, err
+		}
+	}
+	return form, nil
+}
+
+func checkParameter(name string, values []string) error {
+	// RFC 6749 §3.1, §3.2: parameters must not be included more than once.
+	// RFC 8707 §2 makes an exception of "resource".
+	if len(values) > 1 && name != "resource" {
+		return refuse(fosite.ErrInvalidRequest, check{
+			What:     "A parameter is given more than once.",
+			Expected: printable(name) + " once", Arrived: fmt.Sprintf("%d times", len(values)), Section: rfc6749("3.1"),
+		})
+	}
+	limit := maxParameter
+	switch {
+	case name == sealedField:
+		limit = maxSealed
+	case slices.Contains(tokenParameters, name):
+		limit = maxToken
+	}
+	for _, value := range values {
+		if len(value) > limit || len(name) > maxParameter {
+			return refuse(fosite.ErrInvalidRequest, check{
+				What:     "A parameter is too long.",
+				Expected: fmt.Sprintf("%s of at most %d bytes", printable(name), limit), Arrived: fmt.Sprintf("%d bytes", len(value)),
+				Section: rfc6749("10.14"),
+			})
+		}
+		if !wellFormed(name) || !wellFormed(value) {
+			return refuse(fosite.ErrInvalidRequest, check{
+				What:     "A parameter holds control characters or invalid UTF-8.",
+				Expected: "text", Arrived: printable(name), Section: rfc6749("A"),
+			})
+		}
+	}
+	return nil
+}
+
+// wellFormed allows line breaks: a password or a claim request may hold them.
+func wellFormed(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r == 0x7f || r < 0x20 && r != '\t' && r != '\n' && r != '\r'
+	})
+}
+
+// printable cuts a name that a stranger chose to what fits into a message.
+func printable(s string) string {
+	const most = 40
+	if len(s) > most {
+		s = s[:most]
+	}
+	return strings.ToValidUTF8(s, "?")
+}

@@ -1,0 +1,92 @@
+package provider
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// interaction is a request to one of the pages that an authorization request
+// leads to.
+type interaction struct {
+	form   url.Values
+	sealed string
+	a      *authorization
+}
+
+// openInteraction reads the page's parameters and the pending authorization
+// request in them, or answers an error.
+func (p *Provider) openInteraction(ctx context.Context, w http.ResponseWriter, r *http.Request) (*interaction, bool) {
+	form, err := requestForm(w, r)
+	if err != nil {
+		p.pageError(w, r, err)
+		return nil, false
+	}
+	pending, sealed, ok := p.openSealed(w, r, form)
+	if !ok {
+		return nil, false
+	}
+	// The client may have changed since the request was sealed.
+	a, err := p.newAuthorization(ctx, pending)
+	if err != nil {
+		p.authorizeError(w, r, a, err)
+		return nil, false
+	}
+	return &interaction{form: form, sealed: sealed, a: a}, true
+}
+
+// handleLogin serves GET and POST /login, the page that an authorization
+// request leads to when the user must sign in.
+func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
+	ctx, work := p.begin(r.Context())
+	// 1. The page belongs to a pending authorization request.
+	in, ok := p.openInteraction(ctx, w, r)
+	if !ok {
+		return
+	}
+	if r.Method != http.MethodPost {
+		p.showLogin(w, r, in, http.StatusOK, "")
+		return
+	}
+	// 2. The form was sent from our own page in this browser.
+	if !p.checkCSRF(r, in.form.Get("csrf")) {
+		p.showLogin(w, r, in, http.StatusForbidden, "The form was not sent from this page, or your browser keeps no cookies. Try again.")
+		return
+	}
+	// 3. The password.
+	user, err := p.users.authenticate(ctx, in.form.Get("username"), in.form.Get("password"))
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	if user == nil {
+		p.log.InfoContext(ctx, "login refused", "client", in.a.client.ID)
+		p.showLogin(w, r, in, http.StatusUnauthorized, "The username or the password is wrong.")
+		return
+	}
+	// 4. A new session, written before anybody relies on it.
+	session, err := p.startSession(w, r, work, user)
+	if err == nil {
+		err = work.commit(ctx)
+	}
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	p.log.InfoContext(ctx, "signed in", "sub", user.subject, "client", in.a.client.ID)
+	// 5. On with the authorization request, in a unit of work of its own.
+	ctx, _ = p.begin(r.Context())
+	p.proceed(ctx, w, r, in.a, session)
+}
+
+func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interaction, status int, problem string) {
+	username := in.form.Get("username")
+	if username == "" {
+		username = in.a.form.Get("login_hint")
+	}
+	p.pages.login(w, status, loginPage{
+		Action: pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
+		Username: username, Error: problem, ClientName: in.a.client.displayName(),
+		FormTarget: in.a.redirectURI.String(), DemoUsers: p.demoUsers,
+	})
+}

@@ -1,0 +1,155 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Paths of the provider's endpoints, below the issuer.
+const (
+	pathConfiguration = "/.well-known/openid-configuration"
+	pathOAuthMetadata = "/.well-known/oauth-authorization-server"
+	pathJWKS          = "/jwks"
+	pathAuthorize     = "/authorize"
+	pathResume        = "/authorize/resume"
+	pathToken         = "/token" //nolint:gosec // a path, not a credential
+	pathUserInfo      = "/userinfo"
+	pathIntrospect    = "/introspect"
+	pathRevoke        = "/revoke"
+	pathLogin         = "/login"
+	pathConsent       = "/consent"
+	pathLogout        = "/logout"
+	pathStylesheet    = "/style.css"
+	pathHealth        = "/healthz"
+	pathReady         = "/readyz"
+)
+
+// Scopes of OpenID Connect with a meaning of their own.
+const (
+	scopeOpenID        = "openid"
+	scopeOfflineAccess = "offline_access"
+)
+
+// What the provider supports, as its metadata says and its endpoints check.
+var (
+	// responseTypes have their values in alphabetical order.
+	responseTypes = []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"}
+	responseModes = []string{"query", "fragment", "form_post"}
+	promptValues  = []string{"none", "login", "consent", "select_account"}
+	authMethods   = []string{authBasic, authPost, authNone}
+	// userScopes are about a user; the rest are a resource server's.
+	userScopes = []string{scopeOpenID, "profile", "email", "address", "phone", "groups", scopeOfflineAccess}
+)
+
+// metadata returns the provider's metadata document: OpenID Connect Discovery
+// 1.0 §3, RFC 8414 §2, RFC 9207 §3.
+func (p *Provider) metadata() ([]byte, error) {
+	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash"}
+	var userClaims []string
+	for _, names := range scopeClaims {
+		userClaims = append(userClaims, names...)
+	}
+	slices.Sort(userClaims)
+	var algs []string
+	for _, alg := range signingAlgorithms {
+		algs = append(algs, string(alg))
+	}
+	confidential := []string{authBasic, authPost}
+	return json.Marshal(map[string]any{
+		"issuer":                                         p.issuer,
+		"authorization_endpoint":                         p.issuer + pathAuthorize,
+		"token_endpoint":                                 p.issuer + pathToken,
+		"userinfo_endpoint":                              p.issuer + pathUserInfo,
+		"jwks_uri":                                       p.issuer + pathJWKS,
+		"introspection_endpoint":                         p.issuer + pathIntrospect,
+		"revocation_endpoint":                            p.issuer + pathRevoke,
+		"end_session_endpoint":                           p.issuer + pathLogout,
+		"scopes_supported":                               p.scopes,
+		"response_types_supported":                       responseTypes,
+		"response_modes_supported":                       responseModes,
+		"grant_types_supported":                          append(slices.Clone(grantTypes), "implicit"),
+		"subject_types_supported":                        []string{"public"},
+		"id_token_signing_alg_values_supported":          algs,
+		"token_endpoint_auth_methods_supported":          authMethods,
+		"introspection_endpoint_auth_methods_supported":  confidential,
+		"revocation_endpoint_auth_methods_supported":     authMethods,
+		"code_challenge_methods_supported":               []string{"S256"},
+		"prompt_values_supported":                        promptValues,
+		"claims_supported":                               append(claims, userClaims...),
+		"claim_types_supported":                          []string{"normal"},
+		"claims_parameter_supported":                     false,
+		"request_parameter_supported":                    false,
+		"request_uri_parameter_supported":                false,
+		"require_request_uri_registration":               false,
+		"authorization_response_iss_parameter_supported": true,
+	})
+}
+
+// staticDocument is served as it is, with an ETag.
+type staticDocument struct {
+	body []byte
+	etag string
+}
+
+func newStaticDocument(body []byte) staticDocument {
+	sum := sha256.Sum256(body)
+	return staticDocument{body: body, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+}
+
+// serve answers a JSON document that anybody may read and keep for a while.
+func (d staticDocument) serve(w http.ResponseWriter, r *http.Request, contentType string) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Cache-Control", "public, max-age=300, must-revalidate")
+	h.Set("ETag", d.etag)
+	if matchesETag(r.Header.Get("If-None-Match"), d.etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	w.Write(d.body)
+}
+
+// matchesETag implements If-None-Match, RFC 9110 §13.1.2.
+func matchesETag(header, etag string) bool {
+	for candidate := range strings.SplitSeq(header, ",") {
+		candidate = strings.TrimSpace(candidate)
+		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == etag {
+			return true
+		}
+	}
+	return false
+}
+
+// handleMetadata serves GET of both well-known documents. They are one: RFC
+// 8414 §5 lets OpenID Connect's members stand in the OAuth document.
+func (p *Provider) handleMetadata(w http.ResponseWriter, r *http.Request) {
+	p.document.serve(w, r, "application/json")
+}
+
+// handleJWKS serves GET /jwks (RFC 7517 §5).
+func (p *Provider) handleJWKS(w http.ResponseWriter, r *http.Request) {
+	if err := p.keys.wait(r.Context()); err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
+	p.keys.document.serve(w, r, "application/jwk-set+json")
+}
+
+// handleHealth serves GET /healthz: the process answers.
+func (p *Provider) handleHealth(w http.ResponseWriter, _ *http.Request) {
+	p.writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// handleReady serves GET /readyz: the store answers and the keys are there.
+func (p *Provider) handleReady(w http.ResponseWriter, r *http.Request) {
+	if err := p.Ready(r.Context()); err != nil {
+		p.log.ErrorContext(r.Context(), "not ready", "cause", err)
+		p.writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
+		return
+	}
+	p.writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}

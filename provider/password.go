@@ -1,0 +1,99 @@
+package provider
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// argon2id's cost: OWASP's second recommendation, 19 MiB and two passes.
+const (
+	argonTime    = 2
+	argonMemory  = 19 * 1024 // KiB
+	argonThreads = 1
+	argonSalt    = 16 // bytes
+	argonKey     = 32 // bytes
+)
+
+// Bounds on what a configured hash may ask for.
+const (
+	argonMaxTime   = 64
+	argonMaxMemory = 1 << 20 // KiB
+)
+
+var errPasswordHash = errors.New(`not an argon2id hash of the form "$argon2id$v=19$m=…,t=…,p=…$salt$key"`)
+
+// passwordHash is a parsed argon2id hash in PHC form.
+type passwordHash struct {
+	time, memory uint32
+	threads      uint8
+	salt, key    []byte
+}
+
+// HashPassword returns the argon2id hash of password in PHC form, for a
+// configuration's password_hash.
+func HashPassword(password string) string {
+	salt := make([]byte, argonSalt)
+	_, _ = rand.Read(salt) // crypto/rand never fails
+	key := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)
+	b64 := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonThreads,
+		b64.EncodeToString(salt), b64.EncodeToString(key))
+}
+
+// parsePasswordHash reads the PHC form. An empty salt or key is refused: it
+// would match too much.
+func parsePasswordHash(phc string) (passwordHash, error) {
+	var h passwordHash
+	var version int
+	parts := strings.Split(phc, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
+		return h, errPasswordHash
+	}
+	if n, err := fmt.Sscanf(parts[2], "v=%d", &version); n != 1 || err != nil || version != argon2.Version {
+		return h, errPasswordHash
+	}
+	if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &h.threads); n != 3 || err != nil {
+		return h, errPasswordHash
+	}
+	var saltErr, keyErr error
+	h.salt, saltErr = base64.RawStdEncoding.DecodeString(parts[4])
+	h.key, keyErr = base64.RawStdEncoding.DecodeString(parts[5])
+	switch {
+	case saltErr != nil, keyErr != nil, len(h.salt) < 8, len(h.key) < 16,
+		h.time == 0, h.time > argonMaxTime, h.threads == 0, h.memory < 8, h.memory > argonMaxMemory:
+		return h, errPasswordHash
+	}
+	return h, nil
+}
+
+// matches compares in constant time.
+func (h passwordHash) matches(password string) bool {
+	key := argon2.IDKey([]byte(password), h.salt, h.time, h.memory, h.threads, uint32(len(h.key))) //nolint:gosec // a key is a few bytes long
+	return subtle.ConstantTimeCompare(key, h.key) == 1
+}
+
+// passwordGate bounds how many passwords are hashed at once, so that a burst of
+// logins takes neither all the memory nor all the processors.
+type passwordGate chan struct{}
+
+func newPasswordGate() passwordGate { return make(passwordGate, max(1, runtime.GOMAXPROCS(0)/2)) }
+
+// do runs f when its turn comes, or returns the context's error.
+func (g passwordGate) do(ctx context.Context, f func()) error {
+	select {
+	case g <- struct{}{}:
+		defer func() { <-g }()
+		f()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,143 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/ory/fosite"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// Provider is an OpenID Provider. It is an http.Handler for the whole of its
+// issuer's paths.
+type Provider struct {
+	issuer    string
+	secure    bool // the issuer is https
+	explain   bool
+	log       *slog.Logger
+	store     storage.Store
+	lifetimes Lifetimes
+
+	clients map[string]*client
+	users   *directory
+	scopes  []string
+	// scopeTexts are the consent page's words for the operator's own scopes.
+	scopeTexts map[string]string
+	origins    map[string]bool
+	demoUsers  []string
+
+	keys     *keyring
+	sealer   *sealer
+	csrfKey  []byte
+	tokens   *tokens
+	oauth    *fosite.Fosite
+	pages    *pages
+	document staticDocument
+	handler  http.Handler
+}
+
+// New makes a provider. It returns as soon as it can answer; RSA keys may
+// still be in the making, and what needs them waits (see Ready).
+func New(ctx context.Context, cfg Config) (*Provider, error) {
+	demo := len(cfg.Users) == 0
+	if demo {
+		cfg.Users = SeedUsers()
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	p := &Provider{
+		issuer: cfg.Issuer, explain: cfg.Explain, log: cfg.Logger, store: cfg.Store,
+		lifetimes: cfg.Lifetimes.or(defaultLifetimes),
+		clients:   map[string]*client{}, scopeTexts: map[string]string{}, origins: clientOrigins(cfg.Clients),
+		scopes: append([]string(nil), userScopes...),
+	}
+	issuer, err := url.Parse(cfg.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	p.secure = issuer.Scheme == "https"
+	for _, scope := range cfg.Scopes {
+		p.scopes = append(p.scopes, scope.Name)
+		p.scopeTexts[scope.Name] = scope.Description
+	}
+	for _, c := range cfg.Clients {
+		p.clients[c.ID] = newClient(c, p.lifetimes, p.scopes)
+		if c.InsecureHTTPRedirectURIs {
+			p.log.WarnContext(ctx, "insecure_http_redirect_uris is on", "client", c.ID)
+		}
+	}
+	if demo {
+		for _, u := range cfg.Users {
+			p.demoUsers = append(p.demoUsers, u.Username)
+		}
+	}
+	if p.users, err = newDirectory(cfg.Users); err != nil {
+		return nil, err
+	}
+	if p.pages, err = newPages(cfg.HomeURL); err != nil {
+		return nil, err
+	}
+	if err := p.start(ctx, cfg); err != nil {
+		return nil, err
+	}
+	p.handler = p.routes(issuer.Path)
+	return p, nil
+}
+
+// start makes what depends on keys.
+func (p *Provider) start(ctx context.Context, cfg Config) error {
+	var err error
+	if p.keys, err = openKeyring(ctx, cfg.Store, cfg.FixedKeys); err != nil {
+		return err
+	}
+	if p.sealer, err = newSealer(p.keys.derive("pending request")); err != nil {
+		return err
+	}
+	p.csrfKey = p.keys.derive("csrf")
+	engine := engineConfig(p.issuer, p.keys, p.lifetimes)
+	p.tokens = newTokens(p.issuer, p.keys, engine)
+	p.oauth = newEngine(p, engine)
+	document, err := p.metadata()
+	if err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	p.document = newStaticDocument(document)
+	return nil
+}
+
+// Ready waits until the signing keys are there and asks the store whether it
+// can serve.
+func (p *Provider) Ready(ctx context.Context) error {
+	if err := p.keys.wait(ctx); err != nil {
+		return err
+	}
+	return p.store.Ping(ctx)
+}
+
+// Close waits for work in the background. It does not close the store.
+func (p *Provider) Close() error {
+	<-p.keys.ready
+	return nil
+}
+
+// ServeHTTP serves the provider's endpoints and pages.
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
+
+// client returns a registered client, or nil.
+func (p *Provider) client(id string) *client { return p.clients[id] }
+
+// describeScope is what the consent page says of a scope.
+func (p *Provider) describeScope(name string) string {
+	if text := p.scopeTexts[name]; text != "" {
+		return text
+	}
+	return scopeDescription(name)
+}

@@ -1,0 +1,49 @@
+package provider
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/ory/fosite"
+)
+
+// authorizeResponse sends params to the client in the request's response mode.
+func (p *Provider) authorizeResponse(w http.ResponseWriter, r *http.Request, a *authorization, params url.Values) {
+	params.Del("state")
+	if a.hasState {
+		params.Set("state", a.state)
+	}
+	params.Set("iss", p.issuer) // RFC 9207 §2
+	target := *a.redirectURI
+	switch a.mode {
+	case fosite.ResponseModeFormPost:
+		// OAuth 2.0 Form Post Response Mode §2.
+		p.pages.formPost(w, newFormPostPage(target.String(), params))
+	case fosite.ResponseModeFragment:
+		target.Fragment, target.RawFragment = "", ""
+		p.redirect(w, target.String()+"#"+params.Encode())
+	default:
+		// The registered query is kept as it is: RFC 6749 §3.1.2.
+		if target.RawQuery != "" {
+			target.RawQuery += "&"
+		}
+		target.RawQuery += params.Encode()
+		p.redirect(w, target.String())
+	}
+}
+
+// authorizeError sends an error to the client, or to a page as long as there is
+// nowhere safe to redirect (RFC 6749 §4.1.2.1).
+func (p *Provider) authorizeError(w http.ResponseWriter, r *http.Request, a *authorization, err error) {
+	if a == nil || a.redirectURI == nil {
+		p.pageError(w, r, err)
+		return
+	}
+	e := p.protocolError(err)
+	p.logError(r, e, err)
+	params := url.Values{"error": {e.Code}, "error_description": {e.Description}}
+	if e.Section.URL != "" {
+		params.Set("error_uri", e.Section.URL)
+	}
+	p.authorizeResponse(w, r, a, params)
+}

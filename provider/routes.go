@@ -1,0 +1,124 @@
+package provider
+
+import (
+	"net/http"
+	"runtime/debug"
+	"strings"
+)
+
+// route is one endpoint. Methods other than these are answered 405.
+type route struct {
+	path    string
+	methods string
+	handler http.HandlerFunc
+	// cors opens the endpoint to scripts of other origins; nil keeps it closed.
+	cors func(http.HandlerFunc) http.HandlerFunc
+}
+
+// routes builds the handler for everything below the issuer's path.
+func (p *Provider) routes(base string) http.Handler {
+	table := []route{
+		{pathConfiguration, "GET, HEAD", p.handleMetadata, openToAll},
+		{pathOAuthMetadata, "GET, HEAD", p.handleMetadata, openToAll},
+		{pathJWKS, "GET, HEAD", p.handleJWKS, openToAll},
+		{pathAuthorize, "GET, POST", p.handleAuthorize, nil},
+		{pathResume, "GET", p.handleResume, nil},
+		{pathLogin, "GET, POST", p.handleLogin, nil},
+		{pathConsent, "GET, POST", p.handleConsent, nil},
+		{pathLogout, "GET, POST", p.handleLogout, nil},
+		{pathToken, "POST", p.handleToken, p.openToClients},
+		{pathUserInfo, "GET, POST", p.handleUserInfo, p.openToClients},
+		{pathRevoke, "POST", p.handleRevoke, p.openToClients},
+		{pathIntrospect, "POST", p.handleIntrospect, nil},
+		{pathStylesheet, "GET, HEAD", p.pages.stylesheet, nil},
+		{pathHealth, "GET, HEAD", p.handleHealth, nil},
+		{pathReady, "GET, HEAD", p.handleReady, nil},
+		{"/", "GET, HEAD", p.handleHome, nil},
+	}
+	mux := http.NewServeMux()
+	for _, rt := range table {
+		handler := rt.handler
+		if rt.cors != nil {
+			options := preflight(rt.methods + ", OPTIONS")
+			inner := handler
+			handler = rt.cors(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodOptions {
+					options(w, r)
+					return
+				}
+				p.onlyMethods(rt.methods, inner)(w, r)
+			})
+		} else {
+			handler = p.onlyMethods(rt.methods, handler)
+		}
+		mux.HandleFunc(base+exact(rt.path), handler)
+	}
+	if base != "" {
+		// RFC 8414 §3.1 puts the well-known part before the issuer's path.
+		mux.HandleFunc(pathOAuthMetadata+base, openToAll(p.onlyMethods("GET, HEAD", p.handleMetadata)))
+	}
+	mux.HandleFunc("/", p.handleNotFound)
+	return p.guard(mux)
+}
+
+// exact keeps "/" from matching everything.
+func exact(path string) string {
+	if path == "/" {
+		return "/{$}"
+	}
+	return path
+}
+
+func (p *Provider) onlyMethods(methods string, next http.HandlerFunc) http.HandlerFunc {
+	allowed := strings.Split(methods, ", ")
+	return func(w http.ResponseWriter, r *http.Request) {
+		for _, method := range allowed {
+			if r.Method == method {
+				next(w, r)
+				return
+			}
+		}
+		w.Header().Set("Allow", methods)
+		p.writeJSON(w, http.StatusMethodNotAllowed, map[string]string{
+			"error": "invalid_request", "error_description": "The method is not allowed here. Allowed: " + methods + ".",
+		})
+	}
+}
+
+// guard stands before every endpoint: headers for all answers, and a panic
+// becomes an answer instead of a closed connection.
+func (p *Provider) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				if cause == http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
+					panic(cause)
+				}
+				p.log.ErrorContext(r.Context(), "panic", "path", r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
+				p.writeJSON(w, http.StatusInternalServerError, map[string]string{"error": "server_error"})
+			}
+		}()
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// handleHome serves GET /: what this is, for a person who comes by.
+func (p *Provider) handleHome(w http.ResponseWriter, r *http.Request) {
+	session, err := p.currentSession(r)
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	page := homePage{Issuer: p.issuer}
+	if session != nil {
+		page.Username = session.user.Username
+	}
+	p.pages.home(w, page)
+}
+
+func (p *Provider) handleNotFound(w http.ResponseWriter, _ *http.Request) {
+	p.pages.error(w, errorPage{
+		Status: http.StatusNotFound, Code: "not_found", Description: "The provider has nothing at this address.",
+	})
+}

@@ -1,0 +1,70 @@
+package provider
+
+import (
+	"maps"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/token/jwt"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// grantSession is what fosite carries through one request: the grant, and the
+// few values that its handlers hand to each other.
+type grantSession struct {
+	grant storage.Grant
+	// stored says that the grant is in the store already.
+	stored bool
+	// jti is the ID of the JWT access token that was made last.
+	jti string
+
+	expiresAt map[fosite.TokenType]time.Time
+	claims    *jwt.IDTokenClaims
+	headers   *jwt.Headers
+}
+
+var _ openid.Session = (*grantSession)(nil)
+
+// newGrantSession wraps a grant. idTokenAlg decides the size of at_hash and
+// c_hash (OIDC Core §3.1.3.6).
+func newGrantSession(grant storage.Grant, idTokenAlg string) *grantSession {
+	return &grantSession{
+		grant:     grant,
+		expiresAt: make(map[fosite.TokenType]time.Time),
+		claims: &jwt.IDTokenClaims{
+			Subject: grant.Subject,
+			// Both keep their nanoseconds: fosite compares them when prompt=login.
+			AuthTime:    grant.AuthTime,
+			RequestedAt: grant.RequestedAt,
+		},
+		headers: &jwt.Headers{Extra: map[string]any{"alg": idTokenAlg}},
+	}
+}
+
+func (s *grantSession) SetExpiresAt(kind fosite.TokenType, t time.Time) { s.expiresAt[kind] = t }
+func (s *grantSession) GetExpiresAt(kind fosite.TokenType) time.Time    { return s.expiresAt[kind] }
+func (s *grantSession) GetUsername() string                             { return "" }
+func (s *grantSession) GetSubject() string                              { return s.grant.Subject }
+func (s *grantSession) IDTokenClaims() *jwt.IDTokenClaims               { return s.claims }
+func (s *grantSession) IDTokenHeaders() *jwt.Headers                    { return s.headers }
+
+// Clone copies what fosite's handlers change.
+func (s *grantSession) Clone() fosite.Session {
+	c := *s
+	c.expiresAt = maps.Clone(s.expiresAt)
+	claims, headers := *s.claims, *s.headers
+	c.claims, c.headers = &claims, &headers
+	return &c
+}
+
+// clamp keeps every expiry within the grant's own: a refresh never extends the
+// family (RFC 9700 §4.14.2).
+func (s *grantSession) clamp() {
+	for kind, t := range s.expiresAt {
+		if t.After(s.grant.ExpiresAt) {
+			s.expiresAt[kind] = s.grant.ExpiresAt
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package provider
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// Cookies carry "__Host-" and Secure over https, neither over http: WebKit
+// refuses Secure cookies there even on localhost.
+const (
+	sessionCookie = "op_session"
+	csrfCookie    = "op_csrf"
+)
+
+// ssoSession is a live single-sign-on session and whose it is.
+type ssoSession struct {
+	storage.Session
+	user *user
+}
+
+// currentSession returns the browser's session, or nil if nobody is signed in.
+func (p *Provider) currentSession(r *http.Request) (*ssoSession, error) {
+	value := p.readCookie(r, sessionCookie)
+	if value == "" {
+		return nil, nil //nolint:nilnil // nobody is signed in: no session and no fault
+	}
+	record, err := p.store.Session(r.Context(), storage.DigestOf(value))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil //nolint:nilnil // as above
+	}
+	if err != nil {
+		return nil, err
+	}
+	u := p.users.bySubject(record.Subject)
+	if u == nil || !time.Now().Before(record.ExpiresAt) {
+		return nil, nil //nolint:nilnil // as above
+	}
+	return &ssoSession{Session: record, user: u}, nil
+}
+
+// startSession signs the user in: a new cookie value in every case, so that a
+// value planted before the login is worth nothing (session fixation). The
+// public "sid" stays when the same user signs in again.
+func (p *Provider) startSession(w http.ResponseWriter, r *http.Request, work *work, u *user) (*ssoSession, error) {
+	before, err := p.currentSession(r)
+	if err != nil {
+		return nil, err
+	}
+	value := randomString(32)
+	session := storage.Session{
+		ID:        storage.DigestOf(value),
+		SID:       randomString(16),
+		Subject:   u.subject,
+		AMR:       []string{"pwd"}, // RFC 8176 §2
+		AuthTime:  work.now,
+		ExpiresAt: work.now.Add(time.Duration(p.lifetimes.Session)),
+	}
+	if before != nil {
+		work.onSuccess.EndSessions = append(work.onSuccess.EndSessions, before.ID)
+		if before.Subject == u.subject {
+			session.SID = before.SID
+		}
+	}
+	work.onSuccess.Sessions = append(work.onSuccess.Sessions, session)
+	p.setCookie(w, sessionCookie, value)
+	return &ssoSession{Session: session, user: u}, nil
+}
+
+// endSession signs the browser's user out.
+func (p *Provider) endSession(w http.ResponseWriter, work *work, session *ssoSession) {
+	work.onSuccess.EndSessions = append(work.onSuccess.EndSessions, session.ID)
+	p.setCookie(w, sessionCookie, "")
+}
+
+// csrfToken returns the token that a form of this browser carries, and gives
+// the browser its cookie if it has none.
+func (p *Provider) csrfToken(w http.ResponseWriter, r *http.Request) string {
+	value := p.readCookie(r, csrfCookie)
+	if value == "" {
+		value = randomString(16)
+		p.setCookie(w, csrfCookie, value)
+	}
+	return p.csrfMAC(value)
+}
+
+// checkCSRF reports whether a form was made for this browser. A page of another
+// site can send the form, and even plant a cookie on a sibling host, but
+// cannot make the MAC.
+func (p *Provider) checkCSRF(r *http.Request, token string) bool {
+	value := p.readCookie(r, csrfCookie)
+	return value != "" && hmac.Equal([]byte(token), []byte(p.csrfMAC(value)))
+}
+
+func (p *Provider) csrfMAC(value string) string {
+	mac := hmac.New(sha256.New, p.csrfKey)
+	mac.Write([]byte(value))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func (p *Provider) cookieName(name string) string {
+	if p.secure {
+		return "__Host-" + name
+	}
+	return name
+}
+
+func (p *Provider) readCookie(r *http.Request, name string) string {
+	cookie, err := r.Cookie(p.cookieName(name))
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+// setCookie sets a cookie for the browser's session; an empty value removes it.
+// Over https it is SameSite=None: silent renewal runs in a cross-site iframe.
+func (p *Provider) setCookie(w http.ResponseWriter, name, value string) {
+	cookie := &http.Cookie{
+		Name: p.cookieName(name), Value: value, Path: "/",
+		HttpOnly: true, Secure: p.secure, SameSite: http.SameSiteLaxMode,
+	}
+	if p.secure && name == sessionCookie {
+		cookie.SameSite = http.SameSiteNoneMode
+	}
+	if value == "" {
+		cookie.MaxAge = -1
+	}
+	http.SetCookie(w, cookie)
+}

@@ -1,0 +1,172 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// handleToken serves POST /token (RFC 6749 §3.2, OIDC Core §3.1.3).
+func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
+	ctx, work := p.begin(r.Context())
+	// 1. Read the parameters. RFC 6749 §3.2.
+	form, err := bodyForm(w, r)
+	if err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
+	// 2. A grant type that is offered. RFC 6749 §5.2.
+	if err := checkGrantType(form); err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
+	// 3. Authenticate the client (clientauth.go) and check the grant: RFC 6749
+	//    §4.1.3, §4.4.2, §6 (fosite: handler/oauth2/flow_*.go); PKCE: RFC 7636
+	//    §4.6 (fosite: handler/pkce/handler.go).
+	req, err := p.oauth.NewAccessRequest(ctx, engineRequest(ctx, r, form), newGrantSession(storage.Grant{}, ""))
+	if err != nil {
+		p.tokenFailed(ctx, w, r, work, err)
+		return
+	}
+	// 4. What each grant adds to fosite's checks.
+	if err := p.refine(req, form, work.now); err != nil {
+		p.tokenFailed(ctx, w, r, work, err)
+		return
+	}
+	// 5. Mint the tokens. fosite collects what is to be stored in the unit of work.
+	response, err := p.oauth.NewAccessResponse(ctx, req)
+	if err != nil {
+		p.tokenFailed(ctx, w, r, work, err)
+		return
+	}
+	// 6. Spend the code or rotate the refresh token and store what is new, in
+	//    one transaction. Whoever comes second is refused here.
+	if err := work.commit(ctx); err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
+	p.log.InfoContext(ctx, "tokens issued", "client", req.GetClient().GetID(), "grant_type", form.Get("grant_type"))
+	p.writeJSON(w, http.StatusOK, tokenResponse(response))
+}
+
+// tokenFailed answers an error, after writing what must survive it.
+func (p *Provider) tokenFailed(ctx context.Context, w http.ResponseWriter, r *http.Request, work *work, err error) {
+	if writeErr := work.abort(ctx); writeErr != nil {
+		err = writeErr
+	}
+	p.tokenError(w, r, err)
+}
+
+// grantTypes are the grants that the token endpoint accepts.
+var grantTypes = []string{"authorization_code", "refresh_token", "client_credentials"}
+
+func checkGrantType(form url.Values) error {
+	switch grantType := form.Get("grant_type"); {
+	case grantType == "":
+		return refuse(fosite.ErrInvalidRequest, check{What: "grant_type is missing.", Section: rfc6749("5.2")})
+	case !slices.Contains(grantTypes, grantType):
+		return refuse(fosite.ErrUnsupportedGrantType, check{
+			What: "grant_type is not supported.", Expected: strings.Join(grantTypes, ", "), Arrived: grantType, Section: rfc6749("5.2"),
+		})
+	}
+	return nil
+}
+
+// engineRequest is the request as fosite reads it: from the parameters that we
+// parsed, without audience or resource parameters of its own reading.
+func engineRequest(ctx context.Context, r *http.Request, form url.Values) *http.Request {
+	form = cloneWithout(form, "audience", "resource")
+	// fosite reads "scope" of a refresh only to ignore it; see refine.
+	return (&http.Request{
+		Method: http.MethodPost, Header: r.Header, Form: form, PostForm: form, URL: r.URL,
+	}).WithContext(ctx)
+}
+
+func cloneWithout(form url.Values, names ...string) url.Values {
+	clone := url.Values{}
+	for name, values := range form {
+		if !slices.Contains(names, name) {
+			clone[name] = values
+		}
+	}
+	return clone
+}
+
+// refine completes what fosite accepted, grant by grant.
+func (p *Provider) refine(req fosite.AccessRequester, form url.Values, now time.Time) error {
+	switch form.Get("grant_type") {
+	case "refresh_token":
+		sessionOf(req).clamp()
+		return narrow(req, form)
+	case "client_credentials":
+		return p.grantToClient(req, now)
+	default:
+		sessionOf(req).clamp()
+		return nil
+	}
+}
+
+// narrow applies the scope parameter of a refresh: a narrower scope narrows the
+// new access token, and only that; a wider one is refused. RFC 6749 §6.
+func narrow(req fosite.AccessRequester, form url.Values) error {
+	wanted := splitSpaces(form.Get("scope"))
+	if len(wanted) == 0 {
+		return nil
+	}
+	granted := req.GetGrantedScopes()
+	for _, scope := range wanted {
+		if !slices.Contains(granted, scope) {
+			return refuse(fosite.ErrInvalidScope, check{
+				What: "A refresh cannot ask for more than was granted.", Expected: scopeString(granted), Arrived: scope, Section: rfc6749("6"),
+			})
+		}
+	}
+	request, ok := req.(*fosite.AccessRequest)
+	if !ok {
+		return fmt.Errorf("fosite made a %T, not an AccessRequest", req)
+	}
+	request.GrantedScope = wanted
+	return nil
+}
+
+// grantToClient makes the grant of client_credentials, RFC 6749 §4.4: the client
+// acts for itself, so scopes about a user make no sense.
+func (p *Provider) grantToClient(req fosite.AccessRequester, now time.Time) error {
+	c := req.GetClient().(*client) //nolint:errcheck,forcetypeassert // engineClientAuth returned it
+	for _, scope := range req.GetRequestedScopes() {
+		if slices.Contains(userScopes, scope) {
+			return refuse(fosite.ErrInvalidScope, check{
+				What: "The scope is about a user, and this grant has none.", Expected: "scopes of a resource server", Arrived: scope, Section: rfc6749("4.4.2"),
+			})
+		}
+		req.GrantScope(scope)
+	}
+	for _, audience := range p.audienceOf(c) {
+		req.GrantAudience(audience)
+	}
+	session := sessionOf(req)
+	session.grant = storage.Grant{
+		ClientID: c.ID, Subject: c.ID, RequestedAt: now, CreatedAt: now,
+		ExpiresAt: session.GetExpiresAt(fosite.AccessToken),
+	}
+	req.SetID(randomString(16))
+	return nil
+}
+
+// tokenResponse is the body of a successful answer, RFC 6749 §5.1.
+func tokenResponse(response fosite.AccessResponder) map[string]any {
+	body := response.ToMap()
+	body["token_type"] = "Bearer" // fosite writes it in lower case
+	if body["scope"] == "" {
+		delete(body, "scope")
+	}
+	return body
+}

@@ -1,0 +1,151 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// tokens makes and recognises codes, refresh tokens and access tokens. Codes,
+// refresh tokens and opaque access tokens are random values with an HMAC;
+// access tokens are JWTs (RFC 9068) unless the client is registered otherwise.
+type tokens struct {
+	*oauth2.HMACSHAStrategyUnPrefixed
+	issuer string
+	keys   *keyring
+}
+
+var _ oauth2.CoreStrategy = (*tokens)(nil)
+
+// Reasons for which a token that was presented is refused. To the outside all
+// of them are "invalid_token".
+var (
+	errTokenMalformed = errors.New("the token is malformed or was not issued here")
+	errTokenUnknown   = errors.New("the token is not known")
+	errTokenExpired   = errors.New("the token has expired")
+	errTokenRevoked   = errors.New("the token was revoked")
+)
+
+// AccessTokenSignature returns the last part of the token, the key under which
+// it is stored.
+func (t *tokens) AccessTokenSignature(_ context.Context, token string) string {
+	return token[strings.LastIndexByte(token, '.')+1:]
+}
+
+// GenerateAccessToken returns a new access token in its client's format.
+func (t *tokens) GenerateAccessToken(ctx context.Context, req fosite.Requester) (token, signature string, err error) {
+	c := req.GetClient().(*client) //nolint:errcheck,forcetypeassert // GetClient of enginestore.go made it
+	if c.AccessTokenFormat == formatOpaque {
+		return t.HMACSHAStrategyUnPrefixed.GenerateAccessToken(ctx, req)
+	}
+	session := sessionOf(req)
+	session.jti = randomString(16)
+	token, err = t.keys.sign(ctx, jose.SignatureAlgorithm(c.AccessTokenAlg), typeAccessToken, t.accessTokenClaims(req))
+	if err != nil {
+		return "", "", err
+	}
+	return token, t.AccessTokenSignature(ctx, token), nil
+}
+
+// accessTokenClaims are those of RFC 9068 §2.2.
+func (t *tokens) accessTokenClaims(req fosite.Requester) map[string]any {
+	session := sessionOf(req)
+	claims := map[string]any{
+		"iss":       t.issuer,
+		"sub":       session.grant.Subject,
+		"aud":       req.GetGrantedAudience(),
+		"client_id": req.GetClient().GetID(),
+		"scope":     scopeString(req.GetGrantedScopes()),
+		"iat":       time.Now().Unix(),
+		"exp":       session.GetExpiresAt(fosite.AccessToken).Unix(),
+		"jti":       session.jti,
+	}
+	if !session.grant.AuthTime.IsZero() {
+		claims["auth_time"] = session.grant.AuthTime.Unix()
+	}
+	if session.grant.ACR != "" {
+		claims["acr"] = session.grant.ACR
+	}
+	if len(session.grant.AMR) > 0 {
+		claims["amr"] = session.grant.AMR
+	}
+	return claims
+}
+
+// authentic checks that an access token was made here, not that it is valid:
+// the store knows that. The store is asked by the signature alone, so without
+// this check anything could stand before a known signature.
+func (t *tokens) authentic(ctx context.Context, token string) error {
+	var err error
+	if strings.Count(token, ".") == 2 {
+		_, err = t.keys.verify(ctx, token, typeAccessToken)
+	} else {
+		err = t.Enigma.Validate(ctx, token)
+	}
+	if err != nil {
+		if errors.Is(err, errKeysUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errTokenMalformed, err)
+	}
+	return nil
+}
+
+// accessToken returns a live access token with its grant. The store decides in
+// both formats, so a revoked token is dead at once.
+func (p *Provider) accessToken(ctx context.Context, raw string) (storage.AccessToken, storage.Grant, error) {
+	if err := p.tokens.authentic(ctx, raw); err != nil {
+		return storage.AccessToken{}, storage.Grant{}, err
+	}
+	id := storage.DigestOf(p.tokens.AccessTokenSignature(ctx, raw))
+	token, grant, err := p.store.AccessToken(ctx, id)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return token, grant, errTokenUnknown
+	case err != nil:
+		return token, grant, err
+	case !token.RevokedAt.IsZero() || !grant.RevokedAt.IsZero():
+		return token, grant, errTokenRevoked
+	case !time.Now().Before(token.ExpiresAt):
+		return token, grant, errTokenExpired
+	case p.client(grant.ClientID) == nil:
+		return token, grant, errTokenUnknown
+	}
+	return token, grant, nil
+}
+
+// refreshToken returns a live refresh token with its grant.
+func (p *Provider) refreshToken(ctx context.Context, raw string) (storage.RefreshToken, storage.Grant, error) {
+	if err := p.tokens.Enigma.Validate(ctx, raw); err != nil {
+		return storage.RefreshToken{}, storage.Grant{}, fmt.Errorf("%w: %w", errTokenMalformed, err)
+	}
+	id := storage.DigestOf(p.tokens.RefreshTokenSignature(ctx, raw))
+	token, grant, err := p.store.RefreshToken(ctx, id)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return token, grant, errTokenUnknown
+	case err != nil:
+		return token, grant, err
+	case !token.UsedAt.IsZero() || !grant.RevokedAt.IsZero():
+		return token, grant, errTokenRevoked
+	case !time.Now().Before(token.ExpiresAt):
+		return token, grant, errTokenExpired
+	}
+	return token, grant, nil
+}
+
+// tokenIsDead reports whether err says that a presented token is no good, as
+// opposed to a failure of ours.
+func tokenIsDead(err error) bool {
+	return slices.ContainsFunc([]error{errTokenMalformed, errTokenUnknown, errTokenExpired, errTokenRevoked},
+		func(reason error) bool { return errors.Is(err, reason) })
+}

@@ -1,0 +1,121 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// user is a User who can sign in.
+type user struct {
+	User
+	subject string
+	// hash is made at the first login if the configuration gives the plain
+	// password, so that many users do not slow the start.
+	hash func() passwordHash
+}
+
+// directory holds the users. It does not change after it is made.
+type directory struct {
+	byName map[string]*user
+	bySub  map[string]*user
+	gate   passwordGate
+	// nobody is hashed against when the name is unknown, so that the answer
+	// takes as long as for a known one.
+	nobody passwordHash
+}
+
+func newDirectory(users []User) (*directory, error) {
+	d := &directory{byName: map[string]*user{}, bySub: map[string]*user{}, gate: newPasswordGate()}
+	for _, u := range users {
+		entry := &user{User: u, subject: u.Claims["sub"].(string)} //nolint:errcheck,forcetypeassert // validated
+		if u.PasswordHash != "" {
+			hash, err := parsePasswordHash(u.PasswordHash)
+			if err != nil {
+				return nil, fmt.Errorf("user %q: password_hash: %w", u.Username, err)
+			}
+			entry.hash = func() passwordHash { return hash }
+		} else {
+			entry.hash = hashLater(u.Password)
+			entry.Password = ""
+		}
+		d.byName[u.Username], d.bySub[entry.subject] = entry, entry
+	}
+	d.nobody = passwordHash{
+		time: argonTime, memory: argonMemory, threads: argonThreads,
+		salt: []byte(randomString(argonSalt)), key: make([]byte, argonKey),
+	}
+	return d, nil
+}
+
+func hashLater(password string) func() passwordHash {
+	return sync.OnceValue(func() passwordHash {
+		hash, err := parsePasswordHash(HashPassword(password))
+		if err != nil {
+			panic(err) // HashPassword and its parser disagree
+		}
+		return hash
+	})
+}
+
+// authenticate returns the user, or nil if the name or the password is wrong.
+// The error says that the check could not be made.
+func (d *directory) authenticate(ctx context.Context, username, password string) (*user, error) {
+	u := d.byName[username]
+	var ok bool
+	err := d.gate.do(ctx, func() {
+		if u == nil {
+			d.nobody.matches(password)
+			return
+		}
+		ok = u.hash().matches(password)
+	})
+	if err != nil || !ok {
+		return nil, err
+	}
+	return u, nil
+}
+
+func (d *directory) bySubject(sub string) *user { return d.bySub[sub] }
+
+// scopeClaims are the claims that each scope asks for, OIDC Core §5.4, and the
+// "groups" that many providers add.
+var scopeClaims = map[string][]string{
+	"profile": {
+		"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile",
+		"picture", "website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
+	},
+	"email":   {"email", "email_verified"},
+	"address": {"address"},
+	"phone":   {"phone_number", "phone_number_verified"},
+	"groups":  {"groups"},
+}
+
+// claimsFor returns "sub" and the claims that scopes ask for. What the user
+// has no value for is left out (OIDC Core §5.3.2).
+func (u *user) claimsFor(scopes []string) map[string]any {
+	claims := map[string]any{"sub": u.subject}
+	for scope, names := range scopeClaims {
+		if !slices.Contains(scopes, scope) {
+			continue
+		}
+		for _, name := range names {
+			if value, ok := u.Claims[name]; ok && value != nil && value != "" {
+				claims[name] = value
+			}
+		}
+	}
+	if slices.Contains(scopes, "groups") && len(u.Groups) > 0 {
+		claims["groups"] = u.Groups
+	}
+	return claims
+}
+
+// displayName is how pages greet the user.
+func (u *user) displayName() string {
+	if name, ok := u.Claims["name"].(string); ok && name != "" {
+		return name
+	}
+	return u.Username
+}

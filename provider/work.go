@@ -1,0 +1,103 @@
+package provider
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// work is one request's unit of work. It reads at once, each record only once,
+// and collects writes in two lists: those that apply only if the request
+// succeeds, and those that must survive its failure, such as a revocation.
+type work struct {
+	store storage.Store
+	now   time.Time
+
+	onSuccess storage.Changes
+	always    storage.Changes
+
+	codes         map[storage.Digest]codeRead
+	refreshTokens map[storage.Digest]refreshRead
+}
+
+type codeRead struct {
+	code  storage.Code
+	grant storage.Grant
+	err   error
+}
+
+type refreshRead struct {
+	token storage.RefreshToken
+	grant storage.Grant
+	err   error
+}
+
+type workKey struct{}
+
+// begin opens a unit of work and puts it into the context, where the engine's
+// storage adapter finds it.
+func (p *Provider) begin(ctx context.Context) (context.Context, *work) {
+	now := time.Now().UTC()
+	w := &work{
+		store: p.store, now: now,
+		onSuccess:     storage.Changes{At: now},
+		always:        storage.Changes{At: now},
+		codes:         make(map[storage.Digest]codeRead),
+		refreshTokens: make(map[storage.Digest]refreshRead),
+	}
+	return context.WithValue(ctx, workKey{}, w), w
+}
+
+// workFrom returns the unit of work of a context made by begin.
+func workFrom(ctx context.Context) *work {
+	return ctx.Value(workKey{}).(*work) //nolint:errcheck,forcetypeassert // every engine call is made under begin
+}
+
+// code reads a code once: fosite asks for it up to four times in one request,
+// and a second answer that differed from the first would be a server error.
+func (w *work) code(ctx context.Context, id storage.Digest) (storage.Code, storage.Grant, error) {
+	read, seen := w.codes[id]
+	if !seen {
+		read.code, read.grant, read.err = w.store.Code(ctx, id)
+		w.codes[id] = read
+	}
+	return read.code, read.grant, read.err
+}
+
+// refreshToken reads a refresh token once.
+func (w *work) refreshToken(ctx context.Context, id storage.Digest) (storage.RefreshToken, storage.Grant, error) {
+	read, seen := w.refreshTokens[id]
+	if !seen {
+		read.token, read.grant, read.err = w.store.RefreshToken(ctx, id)
+		w.refreshTokens[id] = read
+	}
+	return read.token, read.grant, read.err
+}
+
+// revoke ends a grant, whatever becomes of the request.
+func (w *work) revoke(grantID string) {
+	if !slices.Contains(w.always.RevokeGrants, grantID) {
+		w.always.RevokeGrants = append(w.always.RevokeGrants, grantID)
+	}
+}
+
+// commit writes everything. It returns after the write is durable, so that
+// nothing is answered that a crash could take back.
+func (w *work) commit(ctx context.Context) error {
+	changes := w.onSuccess
+	changes.RevokeGrants = append(slices.Clone(changes.RevokeGrants), w.always.RevokeGrants...)
+	return w.write(ctx, changes)
+}
+
+// abort writes only what must survive the failure of the request.
+func (w *work) abort(ctx context.Context) error { return w.write(ctx, w.always) }
+
+func (w *work) write(ctx context.Context, changes storage.Changes) error {
+	if changes.Empty() {
+		return nil
+	}
+	// A client that hangs up does not undo what was decided.
+	return w.store.Commit(context.WithoutCancel(ctx), changes)
+}
