@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"time"
 )
@@ -32,6 +33,21 @@ type Digest [sha256.Size]byte
 // DigestOf returns the digest of a secret value.
 func DigestOf(secret string) Digest { return sha256.Sum256([]byte(secret)) }
 
+// MarshalText writes a digest as unpadded base64url.
+func (d Digest) MarshalText() ([]byte, error) {
+	return base64.RawURLEncoding.AppendEncode(nil, d[:]), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (d *Digest) UnmarshalText(text []byte) error {
+	b, err := base64.RawURLEncoding.DecodeString(string(text))
+	if err != nil || len(b) != len(d) {
+		return errors.New("not a digest")
+	}
+	*d = Digest(b)
+	return nil
+}
+
 // IsZero reports whether no digest was set.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
@@ -59,9 +75,13 @@ type Store interface {
 	// Commit checks the preconditions of c and applies all of it, or nothing,
 	// in one transaction; it returns after the transaction is durable.
 	// It may be called from many goroutines. See Changes for the errors.
+	// If ctx ends before the transaction has begun, nothing is applied and
+	// ctx's error is returned; afterwards ctx no longer matters.
 	Commit(ctx context.Context, c Changes) error
-	// Sweep removes at most limit records that expired before now and returns
-	// how many it removed.
+	// Sweep removes at most limit records that expired before now, the oldest
+	// first, and returns how many it removed. Codes and refresh tokens expire
+	// with their grant, not before it: a spent one must be recognised when it
+	// comes back. A record whose ExpiresAt is zero, or that has none, stays.
 	Sweep(ctx context.Context, now time.Time, limit int) (int, error)
 
 	// Ping reports whether the store can serve.
@@ -73,7 +93,8 @@ type Store interface {
 // Changes is one request's unit of work: what must hold, and what is written
 // if it does. The zero value of every field means "nothing".
 type Changes struct {
-	// At is when the request was handled. It stamps UsedAt and RevokedAt.
+	// At is when the request was handled. It stamps UsedAt and RevokedAt, and
+	// must be set if the Changes spend or revoke anything.
 	At time.Time
 
 	// RedeemCode marks a code as used. It must exist (ErrNotFound), be unused

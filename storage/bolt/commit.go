@@ -1,0 +1,279 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// commit is the work of one storage.Changes.
+type commit struct {
+	storage.Changes
+	// inserts must not be there yet; upserts may be.
+	inserts, upserts []row
+	// inserted are the grants among inserts.
+	inserted map[string]storage.Grant
+
+	// What check found, for apply.
+
+	stored  map[string]storage.Grant // grants looked up
+	code    storage.Code             // the one that is redeemed
+	refresh storage.RefreshToken     // the one that is rotated
+	reused  []string                 // grants whose spent code or token came back
+}
+
+// Commit implements storage.Store. If ctx ends before the writer has taken the
+// changes, nothing is applied and ctx's error is returned; afterwards ctx no
+// longer matters, and the answer is that of the transaction.
+func (s *Store) Commit(ctx context.Context, c storage.Changes) error {
+	w, err := prepare(c)
+	if err != nil {
+		return err
+	}
+	return s.submit(ctx, w)
+}
+
+// check is phase one: every precondition, and no write.
+func (w *commit) check(t *tx) error {
+	// 1. The code and the refresh token are unspent. Both are looked at, and
+	//    before all else, so that no other refusal hides a reuse.
+	codeErr := w.checkCode(t)
+	refreshErr := w.checkRefreshToken(t)
+	for _, err := range []error{codeErr, refreshErr} {
+		if errors.Is(err, storage.ErrUsed) {
+			return err
+		}
+	}
+	if codeErr != nil {
+		return codeErr
+	}
+	if refreshErr != nil {
+		return refreshErr
+	}
+	// 2. What is inserted is new, and comes of a grant that lives.
+	return w.checkInserts(t)
+}
+
+func (w *commit) checkCode(t *tx) (err error) {
+	if w.RedeemCode.IsZero() {
+		return nil
+	}
+	if w.code, err = get[storage.Code](t, codes, w.RedeemCode[:]); err != nil {
+		return err
+	}
+	return w.checkUnspent(t, codes, w.code.GrantID, w.code.UsedAt)
+}
+
+func (w *commit) checkRefreshToken(t *tx) (err error) {
+	if w.RotateRefreshToken.IsZero() {
+		return nil
+	}
+	if w.refresh, err = get[storage.RefreshToken](t, refreshTokens, w.RotateRefreshToken[:]); err != nil {
+		return err
+	}
+	return w.checkUnspent(t, refreshTokens, w.refresh.GrantID, w.refresh.UsedAt)
+}
+
+// checkUnspent refuses what was spent before, noting the grant that must end
+// for it, and what comes of a revoked grant.
+func (w *commit) checkUnspent(t *tx, k kind, grantID string, usedAt time.Time) error {
+	grant, err := w.grant(t, grantID)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", k, err)
+	case !usedAt.IsZero():
+		w.reused = append(w.reused, grantID)
+		return fmt.Errorf("%s: %w", k, storage.ErrUsed)
+	case !grant.RevokedAt.IsZero():
+		return fmt.Errorf("%s: grant: %w", k, storage.ErrRevoked)
+	}
+	return nil
+}
+
+func (w *commit) checkInserts(t *tx) error {
+	type id struct {
+		kind kind
+		key  string
+	}
+	seen := make(map[id]bool, len(w.inserts))
+	for _, r := range w.inserts {
+		this := id{r.kind, string(r.key)}
+		if seen[this] || t.has(r.kind, r.key) {
+			return fmt.Errorf("%s: %w", r.kind, storage.ErrExists)
+		}
+		seen[this] = true
+		if r.kind == grants {
+			continue
+		}
+		grant, inserted := w.inserted[r.grantID]
+		if !inserted {
+			var err error
+			if grant, err = w.grant(t, r.grantID); err != nil {
+				return fmt.Errorf("%s: %w", r.kind, err)
+			}
+		}
+		if !grant.RevokedAt.IsZero() {
+			return fmt.Errorf("%s: grant: %w", r.kind, storage.ErrRevoked)
+		}
+	}
+	return nil
+}
+
+// grant returns a stored grant. Redeeming a code asks for the same one
+// several times, hence the memory.
+func (w *commit) grant(t *tx, id string) (storage.Grant, error) {
+	if g, ok := w.stored[id]; ok {
+		return g, nil
+	}
+	g, err := get[storage.Grant](t, grants, []byte(id))
+	if err == nil {
+		w.stored[id] = g
+	}
+	return g, err
+}
+
+// apply is phase two. After a refusal it only revokes what a reuse has ended
+// (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
+func (w *commit) apply(t *tx, refused error) error {
+	if refused != nil {
+		return revokeGrants(t, w.reused, w.At)
+	}
+	for _, step := range []func(*tx) error{w.spend, w.insert, w.upsert, w.revoke, w.delete} {
+		if err := step(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spend marks the code and the refresh token as used.
+func (w *commit) spend(t *tx) error {
+	if !w.RedeemCode.IsZero() {
+		w.code.UsedAt = w.At
+		if err := t.update(codes, w.RedeemCode[:], w.code); err != nil {
+			return err
+		}
+	}
+	if !w.RotateRefreshToken.IsZero() {
+		w.refresh.UsedAt = w.At
+		return t.update(refreshTokens, w.RotateRefreshToken[:], w.refresh)
+	}
+	return nil
+}
+
+func (w *commit) insert(t *tx) error {
+	for _, r := range w.inserts {
+		if err := t.put(r.kind, r.key, r.value); err != nil {
+			return err
+		}
+		expires := r.expires
+		if r.kind == codes || r.kind == refreshTokens {
+			grant, ok := w.inserted[r.grantID]
+			if !ok {
+				grant = w.stored[r.grantID]
+			}
+			expires = grant.ExpiresAt
+		}
+		if err := t.index(expires, r.kind, r.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *commit) upsert(t *tx) error {
+	for _, r := range w.upserts {
+		if r.kind == sessions {
+			// The session's last expiry must not end the new one.
+			if err := removeSession(t, storage.Digest(r.key)); err != nil {
+				return err
+			}
+		}
+		if err := t.put(r.kind, r.key, r.value); err != nil {
+			return err
+		}
+		if err := t.index(r.expires, r.kind, r.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *commit) revoke(t *tx) error {
+	if err := revokeGrants(t, w.RevokeGrants, w.At); err != nil {
+		return err
+	}
+	for _, id := range w.RevokeAccessTokens {
+		token, err := get[storage.AccessToken](t, accessTokens, id[:])
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+			continue
+		case err != nil:
+			return err
+		case !token.RevokedAt.IsZero():
+			continue
+		}
+		token.RevokedAt = w.At
+		if err := t.update(accessTokens, id[:], token); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *commit) delete(t *tx) error {
+	for _, id := range w.EndSessions {
+		if err := removeSession(t, id); err != nil {
+			return err
+		}
+	}
+	for _, id := range w.DeleteConsents {
+		if err := t.remove(consents, consentKey(id)); err != nil {
+			return err
+		}
+	}
+	for _, id := range w.DeleteKeys {
+		if err := t.remove(keys, []byte(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revokeGrants ends grants; what is missing or ended stays as it is.
+func revokeGrants(t *tx, ids []string, at time.Time) error {
+	for _, id := range ids {
+		grant, err := get[storage.Grant](t, grants, []byte(id))
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+			continue
+		case err != nil:
+			return err
+		case !grant.RevokedAt.IsZero():
+			continue
+		}
+		grant.RevokedAt = at
+		if err := t.update(grants, []byte(id), grant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeSession removes a session, if it is there, with its place in the index.
+func removeSession(t *tx, id storage.Digest) error {
+	session, err := get[storage.Session](t, sessions, id[:])
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := t.unindex(session.ExpiresAt, sessions, id[:]); err != nil {
+		return err
+	}
+	return t.remove(sessions, id[:])
+}

@@ -1,0 +1,49 @@
+// Package bolt is the provider's embedded store: a storage.Store in one bbolt
+// file, which belongs to one process at a time.
+//
+// # Reading order
+//
+//	bolt.go     Options, Open, Close
+//	commit.go   what a storage.Changes checks and writes: codes are redeemed here
+//	writer.go   the one goroutine that writes, and how it groups commits
+//	read.go     lookups
+//	sweep.go    removal of what has expired
+//	buckets.go  keys, values and the expiry index
+//	schema.go   the version of the file
+//
+// # Bucket map
+//
+//	bucket   key                              value         removed by the sweep
+//	grant    Grant.ID                         Grant         after its ExpiresAt
+//	code     Code.ID (32 bytes)               Code          after its grant's ExpiresAt
+//	access   AccessToken.ID (32 bytes)        AccessToken   after its ExpiresAt
+//	refresh  RefreshToken.ID (32 bytes)       RefreshToken  after its grant's ExpiresAt
+//	session  Session.ID (32 bytes)            Session       after its ExpiresAt
+//	consent  u16(len(Subject))‖Subject‖Client Consent       never
+//	key      Key.ID                           Key           never
+//	expiry   instant‖kind‖key                 (empty)       with the record it names
+//	meta     "schema"                         version       never
+//
+// Values are the records of package storage as JSON, their Go field names
+// being the names in the file. Strings are UTF-8; what is not comes back with
+// U+FFFD in its place. An instant is twelve bytes, seconds then nanoseconds,
+// big-endian, so that the expiry bucket is in the order of time; kind is one
+// byte for the record's bucket. A record whose ExpiresAt is zero is not in the
+// expiry bucket and stays.
+//
+// Codes and refresh tokens outlive their own ExpiresAt: a spent one that is
+// presented again must be recognised for as long as its grant lives (RFC 6749
+// §10.5, RFC 9700 §4.14.2).
+//
+// # How commits are grouped
+//
+// A durable bbolt transaction costs two disk flushes, whatever it writes. So
+// requests do not write for themselves: each hands its Changes to the writer,
+// which puts all that are waiting into one transaction and answers them after
+// it is on disk. It waits for nobody: a lone commit is written at once. For
+// each Changes, phase one checks every precondition and writes nothing, phase
+// two writes. So a refused Changes leaves nothing to undo, and its neighbours
+// in the transaction do not notice. Later Changes of a transaction see what
+// the earlier ones wrote, hence of two that redeem one code, the second finds
+// it used. Only an error of the disk fails all Changes of a transaction.
+package bolt

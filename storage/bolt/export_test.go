@@ -1,0 +1,108 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// LastTransaction returns the number of the last committed transaction; each
+// one that writes counts one up.
+func (s *Store) LastTransaction() (id int, err error) {
+	err = s.db.View(func(t *bbolt.Tx) error {
+		id = t.ID()
+		return nil
+	})
+	return id, err
+}
+
+// BlockWriter keeps the writer from beginning a transaction until release is
+// called.
+func (s *Store) BlockWriter() (release func() error, err error) {
+	t, err := s.db.Begin(true)
+	if err != nil {
+		return nil, err
+	}
+	return t.Rollback, nil
+}
+
+// FailWrites makes all further transactions fail: they may not enlarge the
+// file by a page.
+func (s *Store) FailWrites() { s.db.MaxSize = 1 }
+
+// Corrupt puts a value that is no record under a session's digest.
+func (s *Store) Corrupt(id storage.Digest) error {
+	return s.db.Update(func(t *bbolt.Tx) error {
+		return t.Bucket(sessions.bucket()).Put(id[:], []byte("{"))
+	})
+}
+
+// AddStaleEntry adds a session to the expiry index at a time at which it does
+// not expire.
+func (s *Store) AddStaleEntry(at time.Time, session storage.Digest) error {
+	return s.db.Update(func(t *bbolt.Tx) error {
+		return (&tx{Tx: t}).index(at, sessions, session[:])
+	})
+}
+
+// SetSchema overwrites the version of the file at path.
+func SetSchema(path, version string) error {
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Update(func(t *bbolt.Tx) error {
+		return t.Bucket(metaBucket).Put(schemaKey, []byte(version))
+	}), db.Close())
+}
+
+// CheckFile looks for damage in the file at path, as bbolt sees it, and for
+// disagreement between the records and the expiry index.
+func CheckFile(path string) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return err
+	}
+	err = db.View(func(t *bbolt.Tx) error {
+		var errs []error
+		for err := range t.Check() {
+			errs = append(errs, err)
+		}
+		return errors.Join(append(errs, checkIndex(&tx{Tx: t}))...)
+	})
+	return errors.Join(err, db.Close())
+}
+
+func checkIndex(t *tx) error {
+	want := map[string]bool{}
+	for _, k := range []kind{codes, accessTokens, refreshTokens, sessions, grants} {
+		err := t.Bucket(k.bucket()).ForEach(func(key, _ []byte) error {
+			expires, err := record{k, key}.expires(t)
+			if errors.Is(err, storage.ErrNotFound) {
+				return fmt.Errorf("%s without a grant stays for ever", k)
+			}
+			if err == nil && !expires.IsZero() {
+				want[string(indexKey(expires, k, key))] = true
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	err := t.Bucket(expiryBucket).ForEach(func(entry, _ []byte) error {
+		if !want[string(entry)] {
+			return fmt.Errorf("stale index entry %x", entry)
+		}
+		delete(want, string(entry))
+		return nil
+	})
+	if err == nil && len(want) > 0 {
+		return fmt.Errorf("%d records are not in the expiry index", len(want))
+	}
+	return err
+}

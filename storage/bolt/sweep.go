@@ -1,0 +1,157 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+const (
+	// maxSweep bounds what one transaction of a sweep looks at, so that it
+	// holds up no commit for long.
+	maxSweep = 256
+	// backgroundLimit bounds one sweep in the background.
+	backgroundLimit = 100_000
+)
+
+// Sweep implements storage.Store. It goes through the writer in small
+// transactions; on an error it returns what was removed until then.
+func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error) {
+	removed := 0
+	for {
+		w := &sweep{now: now, limit: limit - removed}
+		if err := s.submit(ctx, w); err != nil {
+			return removed, err
+		}
+		removed += len(w.expired)
+		if !w.more || removed >= limit {
+			return removed, nil
+		}
+	}
+}
+
+// sweepEvery sweeps until ctx ends.
+func (s *Store) sweepEvery(ctx context.Context, interval time.Duration) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			n, err := s.Sweep(ctx, now, backgroundLimit)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				s.logger.ErrorContext(ctx, "sweep failed", "error", err)
+			case n > 0:
+				s.logger.DebugContext(ctx, "expired records removed", "count", n)
+			}
+		}
+	}
+}
+
+// sweep is the work of one transaction of a sweep.
+type sweep struct {
+	now   time.Time
+	limit int
+
+	// What check found.
+
+	expired []record // to be removed
+	index   [][]byte // keys to be removed from the index
+	more    bool     // there may be more that has expired
+}
+
+// record names a record by its place.
+type record struct {
+	kind kind
+	key  []byte
+}
+
+// check walks the index from its earliest entry to now.
+func (w *sweep) check(t *tx) error {
+	end := appendInstant(nil, w.now)
+	cursor := t.Bucket(expiryBucket).Cursor()
+	for entry, _ := cursor.First(); entry != nil; entry, _ = cursor.Next() {
+		if bytes.Compare(entry[:instantSize], end) >= 0 {
+			return nil
+		}
+		if len(w.expired) >= w.limit {
+			return nil
+		}
+		if len(w.index) == maxSweep {
+			w.more = true
+			return nil
+		}
+		// Keys are bbolt's memory, which deleting may reuse.
+		entry = bytes.Clone(entry)
+		w.index = append(w.index, entry)
+		r := record{kind: kind(entry[instantSize]), key: entry[instantSize+1:]}
+		expires, err := r.expires(t)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		// The record has the last word: an entry that it has outlived goes
+		// alone.
+		if bytes.Equal(appendInstant(nil, expires), entry[:instantSize]) {
+			w.expired = append(w.expired, r)
+		}
+	}
+	return nil
+}
+
+func (w *sweep) apply(t *tx, refused error) error {
+	if refused != nil {
+		return nil
+	}
+	for _, r := range w.expired {
+		if err := t.remove(r.kind, r.key); err != nil {
+			return err
+		}
+	}
+	for _, entry := range w.index {
+		t.written = true
+		if err := t.Bucket(expiryBucket).Delete(entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expires returns when the record may be swept, by what is stored now.
+func (r record) expires(t *tx) (time.Time, error) {
+	switch r.kind {
+	case grants:
+		grant, err := get[storage.Grant](t, grants, r.key)
+		return grant.ExpiresAt, err
+	case codes:
+		code, err := get[storage.Code](t, codes, r.key)
+		if err != nil {
+			return time.Time{}, err
+		}
+		return record{grants, []byte(code.GrantID)}.expires(t)
+	case refreshTokens:
+		token, err := get[storage.RefreshToken](t, refreshTokens, r.key)
+		if err != nil {
+			return time.Time{}, err
+		}
+		return record{grants, []byte(token.GrantID)}.expires(t)
+	case accessTokens:
+		token, err := get[storage.AccessToken](t, accessTokens, r.key)
+		return token.ExpiresAt, err
+	case sessions:
+		session, err := get[storage.Session](t, sessions, r.key)
+		return session.ExpiresAt, err
+	default:
+		return time.Time{}, fmt.Errorf("kind %d in the expiry index", r.kind)
+	}
+}

@@ -1,0 +1,171 @@
+package storagetest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// operations is how many a random run does.
+const operations = 150
+
+// RunRandom does random operations, which follow from the seed, to a new store
+// and to Model, and tests that both give the same answers and hold the same.
+// Names and times are few, so that operations meet.
+func RunRandom(t *testing.T, open func(t *testing.T) storage.Store, seed uint64) {
+	t.Helper()
+	t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+		r := &random{rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // random tests must be repeatable
+		store, model := open(t), NewModel()
+		for n := range operations {
+			what, got, want := r.operate(t, store, model)
+			if got != want {
+				t.Fatalf("seed %d, operation %d: %s: got %s, want %s", seed, n, what, got, want)
+			}
+			if diff := cmp.Diff(few.snapshot(t.Context(), model), few.snapshot(t.Context(), store)); diff != "" {
+				t.Fatalf("seed %d: store after operation %d, %s (-want +got):\n%s", seed, n, what, diff)
+			}
+		}
+	})
+}
+
+// few names all that random operations touch.
+var few = universe{
+	grants: []string{"g0", "g1", "g2", "g3"},
+	digests: []storage.Digest{
+		storage.DigestOf("0"), storage.DigestOf("1"), storage.DigestOf("2"), storage.DigestOf("3"), storage.DigestOf("4"),
+	},
+	consents: []storage.ConsentID{{Subject: "alice", ClientID: "c"}, {Subject: "bob", ClientID: "c"}},
+}
+
+type random struct{ *rand.Rand }
+
+// operate does one operation to both stores and returns both answers.
+func (r *random) operate(t *testing.T, store, model storage.Store) (what, got, want string) {
+	t.Helper()
+	if r.once(8) {
+		now, limit := r.time(), r.IntN(6)
+		sweep := func(s storage.Store) string {
+			n, err := s.Sweep(t.Context(), now, limit)
+			return fmt.Sprintf("%d removed, %s", n, reason(err))
+		}
+		return fmt.Sprintf("Sweep(start%+v, %d)", now.Sub(start), limit), sweep(store), sweep(model)
+	}
+	c := r.changes()
+	return fmt.Sprintf("Commit(%+v)", c), reason(store.Commit(t.Context(), c)), reason(model.Commit(t.Context(), c))
+}
+
+// reason is what a caller can tell of an error.
+func reason(err error) string {
+	for _, known := range []error{storage.ErrNotFound, storage.ErrUsed, storage.ErrRevoked, storage.ErrExists, storage.ErrClosed} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	if err != nil {
+		return "another error"
+	}
+	return "no error"
+}
+
+// once is true once in n times.
+func (r *random) once(n int) bool { return r.IntN(n) == 0 }
+
+func (r *random) time() time.Time {
+	return start.Add(time.Duration(r.IntN(8)-2) * time.Second / 2)
+}
+
+// timeOrNever is now and then the zero time.
+func (r *random) timeOrNever() time.Time {
+	if r.once(10) {
+		return time.Time{}
+	}
+	return r.time()
+}
+
+func one[T any](r *random, from []T) T { return from[r.IntN(len(from))] }
+
+// changes returns changes with a few of the fields set.
+func (r *random) changes() storage.Changes {
+	var c storage.Changes
+	if !r.once(20) {
+		c.At = r.time()
+	}
+	for range 1 + r.IntN(4) {
+		one(r, []func(c *storage.Changes){r.spend, r.insertGrant, r.insertOfGrant, r.upsert, r.remove})(&c)
+	}
+	return c
+}
+
+func (r *random) spend(c *storage.Changes) {
+	if r.once(2) {
+		c.RedeemCode = one(r, few.digests)
+	} else {
+		c.RotateRefreshToken = one(r, few.digests)
+	}
+}
+
+func (r *random) insertGrant(c *storage.Changes) {
+	g := newGrant(one(r, few.grants))
+	g.ExpiresAt = r.timeOrNever()
+	if r.once(10) {
+		g.RevokedAt = r.time()
+	}
+	c.Grants = append(c.Grants, g)
+}
+
+func (r *random) insertOfGrant(c *storage.Changes) {
+	id, grantID := one(r, few.digests), one(r, few.grants)
+	switch r.IntN(3) {
+	case 0:
+		code := newCode("", grantID)
+		code.ID, code.ExpiresAt = id, r.time()
+		c.Codes = append(c.Codes, code)
+	case 1:
+		access := newAccessToken("", grantID)
+		access.ID, access.ExpiresAt = id, r.timeOrNever()
+		c.AccessTokens = append(c.AccessTokens, access)
+	case 2:
+		refresh := newRefreshToken("", grantID)
+		refresh.ID, refresh.ExpiresAt = id, r.time()
+		c.RefreshTokens = append(c.RefreshTokens, refresh)
+	}
+}
+
+func (r *random) upsert(c *storage.Changes) {
+	switch r.IntN(3) {
+	case 0:
+		s := newSession("")
+		s.ID, s.ExpiresAt = one(r, few.digests), r.timeOrNever()
+		c.Sessions = append(c.Sessions, s)
+	case 1:
+		consent := storage.Consent{ConsentID: one(r, few.consents), UpdatedAt: r.time()}
+		c.Consents = append(c.Consents, consent)
+	case 2:
+		k := newKey(one(r, few.grants))
+		k.CreatedAt = r.time()
+		c.Keys = append(c.Keys, k)
+	}
+}
+
+func (r *random) remove(c *storage.Changes) {
+	switch r.IntN(6) {
+	case 0:
+		c.RevokeGrants = append(c.RevokeGrants, one(r, few.grants))
+	case 1:
+		c.RevokeAccessTokens = append(c.RevokeAccessTokens, one(r, few.digests))
+	case 2:
+		c.EndSessions = append(c.EndSessions, one(r, few.digests))
+	case 3:
+		c.DeleteConsents = append(c.DeleteConsents, one(r, few.consents))
+	case 4:
+		c.DeleteKeys = append(c.DeleteKeys, one(r, few.grants))
+	case 5: // a removal of nothing
+	}
+}

@@ -1,0 +1,198 @@
+package storagetest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+var sweepRules = []rule{
+	{"what expired before now goes, what expires now stays", sweepBoundary},
+	{"each record goes when it expires, codes and refresh tokens with their grant", sweepEach},
+	{"a spent code is recognised until its grant ends", func(f *fixture) { sweepSpent(f, aCode) }},
+	{"a spent refresh token is recognised until its grant ends", func(f *fixture) { sweepSpent(f, aRefreshToken) }},
+	{"what is added to a grant later ends with it too", sweepLater},
+	{"consents, keys and what has no end stay", sweepEndless},
+	{"revoked grants stay until they expire", sweepRevoked},
+	{"the oldest go first, no more than asked for", sweepLimit},
+	{"thousands go in one call", sweepMany},
+	{"a session that was prolonged stays", sweepProlonged},
+	{"a session that was shortened goes", sweepShortened},
+	{"a session that was ended counts no more", sweepEnded},
+	{"a token that outlives its grant is not found", sweepOutliving},
+	{"what was swept can come again", sweepAgain},
+}
+
+// always is longer than any record of the tests lasts.
+const always = 100 * 365 * 24 * time.Hour
+
+func sweepBoundary(f *fixture) {
+	for _, expires := range []time.Time{start, start.Truncate(time.Second), time.Unix(-5, 7)} {
+		s := newSession("session")
+		s.ExpiresAt = expires
+		f.commit(storage.Changes{Sessions: []storage.Session{s}})
+		f.sweep(expires.Add(-1), 10, 0)
+		f.sweep(expires, 10, 0)
+		f.sweep(expires.Add(1), 10, 1)
+		_, err := f.store.Session(f.Context(), s.ID)
+		f.wants("session", err, storage.ErrNotFound)
+	}
+}
+
+func sweepEach(f *fixture) {
+	c := oneOfEach()
+	f.commit(c)
+	left := func() []bool {
+		_, _, codeErr := f.store.Code(f.Context(), c.Codes[0].ID)
+		_, _, accessErr := f.store.AccessToken(f.Context(), c.AccessTokens[0].ID)
+		_, _, refreshErr := f.store.RefreshToken(f.Context(), c.RefreshTokens[0].ID)
+		_, sessionErr := f.store.Session(f.Context(), c.Sessions[0].ID)
+		_, grantErr := f.store.Grant(f.Context(), "grant")
+		return []bool{codeErr == nil, accessErr == nil, refreshErr == nil, sessionErr == nil, grantErr == nil}
+	}
+	for _, step := range []struct {
+		after time.Duration
+		goes  int
+		left  []bool // code, access token, refresh token, session, grant
+	}{
+		{time.Minute + 1, 0, []bool{true, true, true, true, true}},
+		{time.Hour + 1, 1, []bool{true, false, true, true, true}},
+		{2*time.Hour + 1, 0, []bool{true, false, true, true, true}},
+		{3*time.Hour + 1, 1, []bool{true, false, true, false, true}},
+		{24 * time.Hour, 0, []bool{true, false, true, false, true}},
+		{24*time.Hour + 1, 3, []bool{false, false, false, false, false}},
+	} {
+		f.sweep(start.Add(step.after), 100, step.goes)
+		f.equal("left after "+step.after.String(), left(), step.left)
+	}
+}
+
+func sweepSpent(f *fixture, s spendable) {
+	s.given(f, "it", "grant")
+	f.commit(s.of(start, "it"))
+	f.sweep(start.Add(24*time.Hour), 100, 0)
+	f.refuse(s.of(start.Add(24*time.Hour), "it"), storage.ErrUsed)
+	f.revokedAt("grant", start.Add(24*time.Hour))
+	f.sweep(start.Add(24*time.Hour+1), 100, 2)
+	f.refuse(s.of(start.Add(24*time.Hour+1), "it"), storage.ErrNotFound)
+}
+
+func sweepLater(f *fixture) {
+	f.commit(storage.Changes{Grants: []storage.Grant{newGrant("grant")}})
+	var c storage.Changes
+	for _, insert := range inserts {
+		insert(&c, "later", "grant")
+	}
+	c.Grants = nil
+	f.commit(c)
+	f.sweep(start.Add(24*time.Hour), 100, 1)
+	f.sweep(start.Add(24*time.Hour+1), 100, 3)
+}
+
+func sweepEndless(f *fixture) {
+	c := oneOfEach()
+	c.Grants[0].ExpiresAt, c.AccessTokens[0].ExpiresAt, c.Sessions[0].ExpiresAt = time.Time{}, time.Time{}, time.Time{}
+	f.commit(c)
+	before := universeOfOne.snapshot(f.Context(), f.store)
+	f.sweep(start.Add(always), 100, 0)
+	f.equal("store", universeOfOne.snapshot(f.Context(), f.store), before)
+}
+
+func sweepRevoked(f *fixture) {
+	aCode.given(f, "code", "grant")
+	f.commit(storage.Changes{RevokeGrants: []string{"grant"}})
+	f.sweep(start.Add(24*time.Hour), 100, 0)
+	f.sweep(start.Add(24*time.Hour+1), 100, 2)
+}
+
+func sweepLimit(f *fixture) {
+	// Stored in an order that is neither that of time nor that of names.
+	var c storage.Changes
+	for _, n := range []int{3, 0, 4, 1, 2} {
+		s := newSession(fmt.Sprint(n))
+		s.ExpiresAt = start.Add(time.Duration(n))
+		c.Sessions = append(c.Sessions, s)
+	}
+	f.commit(c)
+	gone := func(want ...bool) {
+		f.Helper()
+		var got []bool
+		for n := range want {
+			_, err := f.store.Session(f.Context(), storage.DigestOf(fmt.Sprint(n)))
+			got = append(got, err != nil)
+		}
+		f.equal("gone", got, want)
+	}
+	later := start.Add(time.Hour)
+	f.sweep(later, 0, 0)
+	f.sweep(later, -1, 0)
+	gone(false, false, false, false, false)
+	f.sweep(later, 2, 2)
+	gone(true, true, false, false, false)
+	f.sweep(later, 1, 1)
+	gone(true, true, true, false, false)
+	f.sweep(later, 3, 2)
+	gone(true, true, true, true, true)
+	f.sweep(later, 3, 0)
+}
+
+func sweepMany(f *fixture) {
+	var c storage.Changes
+	for n := range 3000 {
+		c.Sessions = append(c.Sessions, newSession(fmt.Sprint(n)))
+	}
+	f.commit(c)
+	later := start.Add(always)
+	f.sweep(later, 2000, 2000)
+	f.sweep(later, 2000, 1000)
+	f.sweep(later, 2000, 0)
+}
+
+func sweepProlonged(f *fixture) {
+	s := newSession("session")
+	for n := range 3 {
+		s.ExpiresAt = start.Add(time.Duration(n))
+		f.commit(storage.Changes{Sessions: []storage.Session{s}})
+	}
+	f.sweep(start.Add(2), 10, 0)
+	got, err := f.store.Session(f.Context(), s.ID)
+	f.equal("session", []any{got, err}, []any{s, nil})
+	f.sweep(start.Add(3), 10, 1)
+}
+
+func sweepShortened(f *fixture) {
+	s := newSession("session")
+	f.commit(storage.Changes{Sessions: []storage.Session{s}})
+	s.ExpiresAt = start
+	f.commit(storage.Changes{Sessions: []storage.Session{s}})
+	f.sweep(start.Add(1), 10, 1)
+	_, err := f.store.Session(f.Context(), s.ID)
+	f.wants("session", err, storage.ErrNotFound)
+}
+
+func sweepEnded(f *fixture) {
+	f.commit(storage.Changes{Sessions: []storage.Session{newSession("session"), newSession("other")}})
+	f.commit(storage.Changes{EndSessions: []storage.Digest{storage.DigestOf("session")}})
+	f.sweep(start.Add(always), 1, 1)
+	_, err := f.store.Session(f.Context(), storage.DigestOf("other"))
+	f.wants("session", err, storage.ErrNotFound)
+}
+
+func sweepOutliving(f *fixture) {
+	c := oneOfEach()
+	c.AccessTokens[0].ExpiresAt = start.Add(48 * time.Hour)
+	f.commit(storage.Changes{Grants: c.Grants, AccessTokens: c.AccessTokens})
+	f.sweep(start.Add(24*time.Hour+1), 10, 1)
+	_, _, err := f.store.AccessToken(f.Context(), c.AccessTokens[0].ID)
+	f.wants("access token", err, storage.ErrNotFound)
+	f.sweep(start.Add(always), 10, 1)
+}
+
+func sweepAgain(f *fixture) {
+	for range 2 {
+		f.commit(oneOfEach())
+		f.holdsOneOfEach()
+		f.sweep(start.Add(always), 10, 5)
+	}
+}
