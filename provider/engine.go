@@ -19,18 +19,19 @@ import (
 // otherwise fill on first use is set: it does so without a lock.
 func engineConfig(issuer string, keys *keyring, lifetimes Lifetimes) *fosite.Config {
 	return &fosite.Config{
-		GlobalSecret:                keys.derive("token hmac"),
-		HMACHasher:                  sha512.New512_256,
-		TokenEntropy:                32,
-		IDTokenIssuer:               issuer,
-		AccessTokenIssuer:           issuer,
-		TokenURL:                    issuer + pathToken,
-		AuthorizeCodeLifespan:       time.Duration(lifetimes.Code),
-		AccessTokenLifespan:         time.Duration(lifetimes.AccessToken),
-		RefreshTokenLifespan:        time.Duration(lifetimes.RefreshToken),
-		IDTokenLifespan:             time.Duration(lifetimes.IDToken),
-		ScopeStrategy:               fosite.ExactScopeStrategy,
-		AudienceMatchingStrategy:    fosite.ExactAudienceMatchingStrategy,
+		GlobalSecret:          keys.derive("token hmac"),
+		HMACHasher:            sha512.New512_256,
+		TokenEntropy:          32,
+		IDTokenIssuer:         issuer,
+		AccessTokenIssuer:     issuer,
+		TokenURL:              issuer + pathToken,
+		AuthorizeCodeLifespan: time.Duration(lifetimes.Code),
+		AccessTokenLifespan:   time.Duration(lifetimes.AccessToken),
+		RefreshTokenLifespan:  time.Duration(lifetimes.RefreshToken),
+		IDTokenLifespan:       time.Duration(lifetimes.IDToken),
+		ScopeStrategy:         fosite.ExactScopeStrategy,
+		// Audiences come from registrations, never from requests: token.go.
+		AudienceMatchingStrategy:    func([]string, []string) error { return nil },
 		EnforcePKCEForPublicClients: true, // RFC 9700 §2.1.1
 		RefreshTokenScopes:          []string{scopeOfflineAccess},
 		OmitRedirectScopeParam:      true,

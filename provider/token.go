@@ -86,7 +86,7 @@ func engineRequest(ctx context.Context, r *http.Request, form url.Values) *http.
 	form = cloneWithout(form, "audience", "resource")
 	// fosite reads "scope" of a refresh only to ignore it; see refine.
 	return (&http.Request{
-		Method: http.MethodPost, Header: r.Header, Form: form, PostForm: form, URL: r.URL,
+		Method: http.MethodPost, URL: r.URL, Header: r.Header, Body: http.NoBody, Form: form, PostForm: form,
 	}).WithContext(ctx)
 }
 
