@@ -19,7 +19,7 @@ func OpenBrowser(ctx context.Context, url string) error {
 	// Without cancellation: the end of the login must not close the browser.
 	// The URL is one argument, no shell reads it, and Login has checked that
 	// it is a web address.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), name, args...) //nolint:gosec // see above
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), name, args...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -125,7 +125,7 @@ func (c *callback) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if c.server.Shutdown(ctx) != nil { // a browser's spare connection, still unused
-		c.server.Close() //nolint:errcheck // the process is done with it
+		c.server.Close()
 	}
 }
 

@@ -106,7 +106,7 @@ func Login(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on loopback: %w", err)
 	}
-	defer ln.Close() //nolint:errcheck // the callback's server closes it too
+	defer ln.Close()
 
 	// 2. Learn where to send the person, and who must answer.
 	srv, err := cfg.discover(ctx)
@@ -273,12 +273,12 @@ func (d *direct) redeem(ctx context.Context, code string, l login) (*Result, err
 // here, or the wrong one.
 func (cfg Config) show(ctx context.Context, target string) {
 	if cfg.Open == nil {
-		fmt.Fprintf(cfg.Out, "To sign in, visit\n\n  %s\n\n", target) //nolint:errcheck // nothing to do about a closed terminal
+		fmt.Fprintf(cfg.Out, "To sign in, visit\n\n  %s\n\n", target)
 		return
 	}
-	fmt.Fprintf(cfg.Out, "Opening the browser to sign in. If none opens, visit\n\n  %s\n\n", target) //nolint:errcheck // as above
+	fmt.Fprintf(cfg.Out, "Opening the browser to sign in. If none opens, visit\n\n  %s\n\n", target)
 	if err := cfg.Open(ctx, target); err != nil {
-		fmt.Fprintf(cfg.Out, "The browser could not be opened (%v).\n", err) //nolint:errcheck // as above
+		fmt.Fprintf(cfg.Out, "The browser could not be opened (%v).\n", err)
 	}
 }
 

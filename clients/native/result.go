@@ -70,7 +70,7 @@ func Save(path string, r *Result) error {
 	if err != nil {
 		return fmt.Errorf("save the login: %w", err)
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	defer os.Remove(tmp.Name()) // gone after the rename
 	_, err = tmp.Write(append(data, '\n'))
 	if err == nil {
 		err = tmp.Sync()
