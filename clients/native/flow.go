@@ -36,6 +36,8 @@ var (
 	ErrIDToken = errors.New("the ID token is refused (OpenID Connect Core §3.1.3.7)")
 	// ErrUserInfo says that the userinfo endpoint speaks of another person.
 	ErrUserInfo = errors.New("the userinfo answer is refused (OpenID Connect Core §5.3.2)")
+	// ErrBackend says that Config.Via answers with less than it must.
+	ErrBackend = errors.New("the backend's answer is refused")
 )
 
 // Config says where and as whom to sign in. Only Issuer or Via is required.

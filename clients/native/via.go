@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,7 +48,7 @@ func discoverVia(ctx context.Context, cfg Config) (server, error) {
 	v.meta = conf.metadata
 	v.meta.ClientID, v.meta.Scope = conf.ClientID, conf.Scope
 	if v.meta.Issuer == "" || v.meta.ClientID == "" {
-		return nil, fmt.Errorf("backend %s: its configuration names no issuer or no client_id", cfg.Via)
+		return nil, fmt.Errorf("%w: its configuration names no issuer or no client_id", ErrBackend)
 	}
 	return v, nil
 }
@@ -81,7 +80,7 @@ func (v *via) redeem(ctx context.Context, code string, l login) (*Result, error)
 	}
 	sub, _ := answer.User["sub"].(string)
 	if answer.AccessToken == "" || sub == "" {
-		return nil, errors.New("the backend's answer holds no access token or no user")
+		return nil, fmt.Errorf("%w: it holds no access token or no user", ErrBackend)
 	}
 	r := &Result{
 		Issuer: v.meta.Issuer, ClientID: v.meta.ClientID, Via: v.url, Subject: sub, Claims: answer.User,

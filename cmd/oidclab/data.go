@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/storage"
+)
+
+// makeDir makes the data directory, for its owner only.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return dataError(dir, err)
+	}
+	return nil
+}
+
+// dataError names the directory and what to do.
+func dataError(dir string, err error) error {
+	if errors.Is(err, storage.ErrInUse) {
+		return fmt.Errorf("the data directory %s is in use by another oidclab; stop that one, or choose another with --data", dir)
+	}
+	return fmt.Errorf("cannot use the data directory %s: %w; choose another with --data", dir, pathReason(err))
+}
+
+// stateDir is where the lab keeps its data between runs: what a program should
+// remember but no person edits (XDG Base Directory Specification).
+func stateDir() (string, error) {
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "oidclab"), nil
+	}
+	var base string
+	var err error
+	switch runtime.GOOS {
+	case "darwin":
+		base, err = os.UserConfigDir() // ~/Library/Application Support
+	case "windows":
+		base, err = os.UserCacheDir() // %LocalAppData%
+	default:
+		base, err = os.UserHomeDir()
+		base = filepath.Join(base, ".local", "state")
+	}
+	if err != nil {
+		return "", fmt.Errorf("no place for the data: %w; choose one with --data", err)
+	}
+	return filepath.Join(base, "oidclab"), nil
+}
+
+// readConfig reads the configuration file; no path is an empty file.
+func readConfig(path string) (*provider.File, error) {
+	if path == "" {
+		return &provider.File{}, nil
+	}
+	f, err := os.Open(path) //nolint:gosec // the person named it
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration %s: %w", path, pathReason(err))
+	}
+	defer f.Close() //nolint:errcheck // only read
+	return provider.ReadConfig(f, path)
+}

@@ -1,0 +1,23 @@
+// Command oidclab runs an OpenID Provider, or a whole laboratory of clients
+// around one, on this machine.
+//
+//	oidclab up           the laboratory: provider, clients, resource server
+//	oidclab serve        the provider alone
+//	oidclab login        sign in from the command line
+//	oidclab healthcheck  ask whether a provider is ready
+//	oidclab version
+//	oidclab completion   for bash, zsh, fish and PowerShell
+//
+// Every flag can also be set as an environment variable: --log-level as
+// OIDCLAB_LOG_LEVEL. A flag comes before the variable, the variable before the
+// configuration file, the file before the default. Every failure is one line
+// on standard error and exit status 1.
+//
+// # Reading order
+//
+//	root.go      the command, logging, environment variables
+//	up.go, serve.go, login.go, healthcheck.go, version.go   one command each
+//	listen.go    the listener and the HTTP server's end
+//	ready.go     how scripts learn that it serves
+//	data.go      the data directory
+package main

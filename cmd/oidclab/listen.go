@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// shutdownTime is how long requests under way may take at the end.
+const shutdownTime = 3 * time.Second
+
+// listen opens the listener, and warns if others can reach it.
+func (a *app) listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, listenError(addr, err)
+	}
+	if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		a.logger.WarnContext(ctx, "other machines can connect: oidclab is not for production", "listen", ln.Addr().String())
+	}
+	return ln, nil
+}
+
+// wsaAddrInUse is EADDRINUSE on Windows.
+const wsaAddrInUse = syscall.Errno(10048)
+
+func listenError(addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, wsaAddrInUse) {
+		return fmt.Errorf("cannot listen on %s: the port is in use; choose another with --listen 127.0.0.1:0", addr)
+	}
+	if errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("cannot listen on %s: permission denied; choose a port above 1023 with --listen", addr)
+	}
+	return fmt.Errorf("cannot listen on %s: %w", addr, reason(err))
+}
+
+// reason strips what the caller's sentence says already: "Get "http://…": dial
+// tcp 127.0.0.1:8080: connect: connection refused" becomes its last part.
+func reason(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("no answer in time")
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
+}
+
+// issuerAt is the issuer of a provider that listens at addr: "localhost" for
+// this machine, since that is what browsers treat as secure over http.
+func issuerAt(addr net.Addr, listen string) string {
+	host := "localhost"
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return "http://" + addr.String()
+	}
+	if !tcp.IP.IsLoopback() && !tcp.IP.IsUnspecified() {
+		host, _, _ = net.SplitHostPort(listen) //nolint:errcheck // it was listened on
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+}
+
+// serveUntil serves until ctx is done, then lets the requests under way end.
+func (a *app) serveUntil(ctx context.Context, ln net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("cannot serve: %w", err)
+	case <-ctx.Done():
+	}
+	a.logger.InfoContext(ctx, "shutting down")
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	if err := server.Shutdown(bounded); err != nil {
+		a.logger.WarnContext(ctx, "closed requests that took too long", "after", shutdownTime)
+		return server.Close()
+	}
+	return nil
+}

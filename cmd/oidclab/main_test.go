@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/oidclab/oidclab/provider/providertest"
+)
+
+// TestMain makes this test binary the program itself, and the system's browser.
+func TestMain(m *testing.M) {
+	opener := map[string]string{"darwin": "open", "windows": "rundll32"}[runtime.GOOS]
+	if opener == "" {
+		opener = "xdg-open"
+	}
+	testscript.Main(m, map[string]func(){
+		"oidclab": func() { os.Exit(run()) },
+		opener:    func() { os.Exit(openBrowser()) },
+	})
+}
+
+// openBrowser is the system's browser of the scripts: it leaves the URL for
+// their command "visit".
+func openBrowser() int {
+	if err := writeAtomically(os.Getenv("VISIT"), []byte(os.Args[len(os.Args)-1])); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// TestScripts runs testdata/script against the real main.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("VISIT", filepath.Join(env.WorkDir, "url"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ready":  waitForReady,
+			"opened": opened,
+			"visit":  visit,
+			"term":   terminate,
+			"mode":   checkMode,
+			"occupy": occupy,
+			"answer": answer,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, errors.New("unknown condition " + cond)
+		},
+	})
+}
+
+// poll reads a file as soon as it is there.
+func poll(ts *testscript.TestScript, path string) []byte {
+	path = ts.MkAbs(path)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for {
+		if data, err := os.ReadFile(path); err == nil {
+			return data
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("%s does not appear", path)
+		}
+	}
+}
+
+// waitForReady: "ready FILE" waits until the ready file is there, and sets
+// ISSUER, PORT and HOME_URL from it, and PID.
+func waitForReady(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready FILE")
+	}
+	data := poll(ts, args[0])
+	var line readyLine
+	if err := json.Unmarshal(data, &line); err != nil || strings.Count(string(data), "\n") != 1 {
+		ts.Fatalf("%s: %q, %v", args[0], data, err)
+	}
+	ts.Setenv("ISSUER", line.Issuer)
+	ts.Setenv("PORT", strconv.Itoa(line.Port))
+	ts.Setenv("PID", strconv.Itoa(line.PID))
+	ts.Setenv("HOME_URL", line.Home)
+}
+
+// opened: "opened" waits until a URL was opened in the browser.
+func opened(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: opened")
+	}
+	poll(ts, ts.Getenv("VISIT"))
+}
+
+// visit: "visit USER PASSWORD" waits for a URL to be opened in the browser,
+// signs in there, allows what is asked, and prints the page it ends on.
+// "! visit" denies it.
+func visit(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] visit USER PASSWORD")
+	}
+	target := string(poll(ts, ts.Getenv("VISIT")))
+	browser := providertest.NewBrowser(scriptTB{ts: ts})
+	page := browser.Get(target)
+	if page.Callback == nil {
+		page = browser.Submit(page, "submit", map[string]string{"username": args[0], "password": args[1]})
+	}
+	if page.Callback == nil {
+		button := "allow"
+		if neg {
+			button = "deny"
+		}
+		page = browser.Submit(page, button, nil)
+	}
+	if page.Callback == nil {
+		ts.Fatalf("no callback but %d at %s: %s", page.Status, page.URL, page.Body)
+	}
+	resp, err := http.Get(page.Callback.String())
+	ts.Check(err)
+	defer resp.Body.Close()
+	_, err = io.Copy(ts.Stdout(), resp.Body)
+	ts.Check(err)
+}
+
+// scriptTB lets the fixtures of Go tests fail a script.
+type scriptTB struct {
+	testing.TB // panics for what is not below
+	ts         *testscript.TestScript
+}
+
+func (s scriptTB) Helper()                           {}
+func (s scriptTB) Context() context.Context          { return context.Background() }
+func (s scriptTB) Fatal(args ...any)                 { s.ts.Fatalf("%v", args) }
+func (s scriptTB) Fatalf(format string, args ...any) { s.ts.Fatalf(format, args...) }
+
+// terminate: "term" sends SIGTERM to PID, which "kill" cannot.
+func terminate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: term")
+	}
+	pid, err := strconv.Atoi(ts.Getenv("PID"))
+	ts.Check(err)
+	process, err := os.FindProcess(pid)
+	ts.Check(err)
+	ts.Check(process.Signal(syscall.SIGTERM))
+}
+
+// checkMode: "mode 0600 FILE".
+func checkMode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mode MODE FILE")
+	}
+	want, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := info.Mode().Perm(); got != os.FileMode(want) {
+		ts.Fatalf("%s: mode %v", args[1], got)
+	}
+}
+
+// occupy: "occupy" listens on a free port and sets ADDR to it.
+func occupy(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: occupy")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { ln.Close() })
+	ts.Setenv("ADDR", ln.Addr().String())
+}
+
+// answer: "answer STATUS" serves that status to every request and sets ISSUER.
+func answer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: answer STATUS")
+	}
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })}
+	go server.Serve(ln) //nolint:errcheck // ends with the script
+	ts.Defer(func() { server.Close() })
+	ts.Setenv("ISSUER", "http://"+ln.Addr().String())
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// ready is how a script learns that the program serves, and where.
+type ready struct {
+	file string
+	json bool
+}
+
+// readyLine is what the script gets.
+type readyLine struct {
+	Issuer string `json:"issuer"`
+	Port   int    `json:"port"`
+	PID    int    `json:"pid"`
+	Home   string `json:"home,omitempty"`
+}
+
+func (r *ready) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&r.file, "ready-file", "", "write a line of JSON with issuer and port to this `FILE` once it serves, and remove it at the end")
+	flags.BoolVar(&r.json, "ready-json", false, "print that line instead of text for people")
+}
+
+// forget removes the file: a stale one would tell of a provider that is gone.
+func (r *ready) forget() error {
+	if r.file == "" {
+		return nil
+	}
+	if err := os.Remove(r.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("ready file %s: %w", r.file, pathReason(err))
+	}
+	return nil
+}
+
+// announce waits until the provider at issuer, reached at addr, serves, and
+// says so: in the file, and on out as JSON or by calling human.
+func (r *ready) announce(ctx context.Context, out io.Writer, line readyLine, addr string, human func(io.Writer) error) error {
+	if err := waitReady(ctx, line.Issuer, addr); err != nil {
+		return err
+	}
+	line.PID, line.Port = os.Getpid(), portOf(addr)
+	data, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	data = append(data, '\n')
+	if r.file != "" {
+		if err := writeAtomically(r.file, data); err != nil {
+			return fmt.Errorf("ready file %s: %w", r.file, pathReason(err))
+		}
+	}
+	if r.json {
+		_, err = out.Write(data)
+		return err
+	}
+	return human(out)
+}
+
+// waitReady asks again until the answer is yes, or ctx is done. Keys take a
+// moment at the very first start.
+func waitReady(ctx context.Context, issuer, addr string) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if checkReady(ctx, issuer, addr) == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// writeAtomically shows readers the whole file or none.
+func writeAtomically(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".oidclab-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	_, err = tmp.Write(data)
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+func portOf(addr string) int {
+	u := url.URL{Host: addr}
+	port, _ := strconv.Atoi(u.Port()) //nolint:errcheck // an address that was listened on
+	return port
+}
+
+// pathReason is the error without the path, which the caller's sentence names.
+func pathReason(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err
+	}
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return l.Err
+	}
+	return err
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/storage/bolt"
+)
+
+const defaultListen = "127.0.0.1:8080"
+
+type serveOptions struct {
+	listen  string
+	issuer  string
+	config  string
+	data    string
+	explain bool
+	ready   ready
+}
+
+func (a *app) newServe() *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the provider alone",
+		Long: "Run the provider alone, until Ctrl-C. Without --config it knows the users alice and bob,\n" +
+			"whose passwords are their names, and one client for \"oidclab login\".",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			if err := o.ready.forget(); err != nil {
+				return err
+			}
+			file, err := readConfig(o.config)
+			if err != nil {
+				return err
+			}
+			o.fill(cmd, file)
+			return a.serve(ctx, &o, file, cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.listen, "listen", defaultListen, "listen on this `ADDRESS`; port 0 takes a free one")
+	flags.StringVar(&o.issuer, "issuer", "", "the provider's `URL` (default http://localhost:PORT)")
+	flags.StringVar(&o.config, "config", "", "read users, clients and scopes from this YAML or JSON `FILE`")
+	flags.StringVar(&o.data, "data", "", "keep the state in this `DIR` (default: forget it at the end)")
+	flags.BoolVar(&o.explain, "explain", false, "say in error answers which check failed")
+	o.ready.flags(flags)
+	return cmd
+}
+
+// fill takes from the file what neither a flag nor the environment gave.
+func (o *serveOptions) fill(cmd *cobra.Command, file *provider.File) {
+	given := cmd.Flags().Changed
+	if file.Listen != "" && !given("listen") {
+		o.listen = file.Listen
+	}
+	if file.Issuer != "" && !given("issuer") {
+		o.issuer = file.Issuer
+	}
+	if file.Data != "" && !given("data") {
+		o.data = file.Data
+	}
+	if file.Explain != nil && !given("explain") {
+		o.explain = *file.Explain
+	}
+}
+
+// serve runs the provider until ctx is done.
+func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, out io.Writer) (err error) {
+	// 1. The address comes first: the issuer may follow from its port.
+	ln, err := a.listen(ctx, o.listen)
+	if err != nil {
+		return err
+	}
+	defer ln.Close() //nolint:errcheck // the server closes it too
+	issuer := o.issuer
+	if issuer == "" {
+		issuer = issuerAt(ln.Addr(), o.listen)
+	}
+
+	// 2. The store.
+	store, closeStore, err := a.openStore(o.data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, closeStore()) }()
+
+	// 3. The provider.
+	cfg := provider.Config{
+		Issuer: issuer, Store: store, Clients: file.Clients, Users: file.Users, Scopes: file.Scopes,
+		Lifetimes: file.Lifetimes, Explain: o.explain, Logger: a.logger,
+	}
+	if file.Clients == nil {
+		cfg.Clients = []provider.Client{nativeClient()}
+	}
+	op, err := provider.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, op.Close()) }()
+
+	// 4. Serve, and say so once it is true.
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.serveUntil(ctx, ln, op) })
+	group.Go(func() error {
+		err := o.ready.announce(ctx, out, readyLine{Issuer: issuer}, ln.Addr().String(), func(w io.Writer) error {
+			return o.greet(w, &cfg)
+		})
+		if ctx.Err() != nil {
+			return nil // stopped before it served
+		}
+		return err
+	})
+	err = group.Wait()
+	return firstError(err, o.ready.forget())
+}
+
+// openStore opens the store in dir, or in a temporary directory that the
+// returned function removes.
+func (a *app) openStore(dir string) (*bolt.Store, func() error, error) {
+	options := &bolt.Options{SweepInterval: time.Minute, Logger: a.logger}
+	cleanUp := func() error { return nil }
+	if dir == "" {
+		temp, err := os.MkdirTemp("", "oidclab-")
+		if err != nil {
+			return nil, nil, fmt.Errorf("no temporary directory: %w", err)
+		}
+		dir, cleanUp = temp, func() error { return os.RemoveAll(temp) }
+		options.NoSync = true // it does not outlive the process
+	} else if err := makeDir(dir); err != nil {
+		return nil, nil, err
+	}
+	store, err := bolt.Open(filepath.Join(dir, "provider.db"), options)
+	if err != nil {
+		return nil, nil, firstError(dataError(dir, err), cleanUp())
+	}
+	return store, func() error { return firstError(store.Close(), cleanUp()) }, nil
+}
+
+// nativeClient lets "oidclab login" sign in at a provider that has no
+// configuration.
+func nativeClient() provider.Client {
+	return provider.Client{
+		ID: "native", Name: "oidclab login", TokenEndpointAuthMethod: "none",
+		RedirectURIs: []string{"http://127.0.0.1/callback", "http://[::1]/callback"}, // any port: RFC 8252 §7.3
+		GrantTypes:   []string{"authorization_code", "refresh_token"},
+	}
+}
+
+// greet tells a person where things are.
+func (o *serveOptions) greet(w io.Writer, cfg *provider.Config) error {
+	var clients, users []string
+	for _, c := range cfg.Clients {
+		clients = append(clients, c.ID)
+	}
+	for _, u := range cfg.Users {
+		users = append(users, u.Username)
+	}
+	if len(users) == 0 {
+		users = []string{"alice", "bob (their passwords are their names)"}
+	}
+	data := o.data
+	if data == "" {
+		data = "forgotten at the end; --data keeps it"
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "The provider is running. It is not for production.\n\n")
+	fmt.Fprintf(table, "  issuer\t%s\n", cfg.Issuer)
+	fmt.Fprintf(table, "  discovery\t%s/.well-known/openid-configuration\n", cfg.Issuer)
+	fmt.Fprintf(table, "  clients\t%s\n", strings.Join(clients, ", "))
+	fmt.Fprintf(table, "  users\t%s\n", strings.Join(users, ", "))
+	fmt.Fprintf(table, "  data\t%s\n", data)
+	fmt.Fprintf(table, "\nCtrl-C stops it.\n")
+	return table.Flush()
+}
+
+// firstError is the error to report when cleaning up failed, too.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
