@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -34,9 +35,7 @@ func get(t *testing.T, h http.Handler, method, target string, header http.Header
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, "http://client.example/", nil)
 	r.URL.Path = target // as it arrives: not cleaned by a parser
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Result()
