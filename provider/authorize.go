@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,6 +120,7 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 	params := response.GetParameters()
 	if params.Has("token_type") {
 		params.Set("token_type", "Bearer") // RFC 6750 §4
+		params.Set("expires_in", strconv.FormatInt(secondsUntil(a.request.GetSession().GetExpiresAt(fosite.AccessToken)), 10))
 	}
 	p.log.InfoContext(ctx, "authorized", "client", a.client.ID, "sub", session.Subject, "response_type", a.form.Get("response_type"))
 	p.authorizeResponse(w, r, a, params)

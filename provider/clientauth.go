@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/ory/fosite"
 )
@@ -20,6 +22,13 @@ func (p *Provider) engineClientAuth(_ context.Context, r *http.Request, form url
 	c, err := p.authenticateClient(r, form)
 	if err != nil {
 		return nil, err // not c: a nil *client is no nil interface
+	}
+	// fosite has another error code for each grant here; RFC 6749 §5.2 has one.
+	if grantType := form.Get("grant_type"); !slices.Contains(c.GrantTypes, grantType) {
+		return nil, refuse(fosite.ErrUnauthorizedClient, check{
+			What:     "The client is not registered for this grant_type.",
+			Expected: strings.Join(c.GrantTypes, ", "), Arrived: grantType, Section: rfc6749("5.2"),
+		})
 	}
 	return c, nil
 }

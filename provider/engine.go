@@ -16,7 +16,10 @@ import (
 )
 
 // engineConfig returns fosite's configuration. Every field that fosite would
-// otherwise fill on first use is set: it does so without a lock.
+// otherwise fill on first use is set, since it does so without a lock. The
+// exception is the fetcher of clients' keys: nothing asks for it (clientauth.go
+// and authorization.go see to that), and fosite's own starts goroutines that
+// never end.
 func engineConfig(issuer string, keys *keyring, lifetimes Lifetimes) *fosite.Config {
 	return &fosite.Config{
 		GlobalSecret:          keys.derive("token hmac"),
@@ -42,7 +45,6 @@ func engineConfig(issuer string, keys *keyring, lifetimes Lifetimes) *fosite.Con
 		RedirectSecureChecker: func(context.Context, *url.URL) bool { return true },
 		AllowedPromptValues:   []string{"none", "login", "consent", "select_account"},
 		ClientSecretsHasher:   noHasher{},
-		JWKSFetcherStrategy:   fosite.NewDefaultJWKSFetcherStrategy(),
 		FormPostHTMLTemplate:  template.New("unused"),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,3 +209,6 @@ func part(t testing.TB, token string, index int) map[string]any {
 	}
 	return m
 }
+
+// keysOf returns the names of parameters in order.
+func keysOf(v url.Values) []string { return slices.Sorted(maps.Keys(v)) }

@@ -54,7 +54,7 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.log.InfoContext(ctx, "tokens issued", "client", req.GetClient().GetID(), "grant_type", form.Get("grant_type"))
-	p.writeJSON(w, http.StatusOK, tokenResponse(response))
+	p.writeJSON(w, http.StatusOK, tokenResponse(req, response))
 }
 
 // tokenFailed answers an error, after writing what must survive it.
@@ -162,11 +162,16 @@ func (p *Provider) grantToClient(req fosite.AccessRequester, now time.Time) erro
 }
 
 // tokenResponse is the body of a successful answer, RFC 6749 §5.1.
-func tokenResponse(response fosite.AccessResponder) map[string]any {
+func tokenResponse(req fosite.AccessRequester, response fosite.AccessResponder) map[string]any {
 	body := response.ToMap()
 	body["token_type"] = "Bearer" // fosite writes it in lower case
+	body["expires_in"] = secondsUntil(req.GetSession().GetExpiresAt(fosite.AccessToken))
 	if body["scope"] == "" {
 		delete(body, "scope")
 	}
 	return body
 }
+
+// secondsUntil rounds: fosite rounds the expiry, and then cuts the difference
+// to the second, so that ten minutes would be 599 seconds half of the time.
+func secondsUntil(t time.Time) int64 { return int64(time.Until(t).Round(time.Second) / time.Second) }
