@@ -23,7 +23,7 @@ function holdings() {
     list.push({ what: "ID token", where: "memory", value: held.idToken, expires: held.claims.exp, note: "says who signed in; no API accepts it" });
   }
   if (sessionStorage.getItem(flow.keys.signedIn)) {
-    list.push({ what: "mark", where: "session storage", value: "yes", note: "this tab was signed in, so a reload asks the provider silently; no secret" });
+    list.push({ what: "sign-in mark", where: "session storage", value: "yes", note: "this tab was signed in, so a reload asks the provider silently; no secret" });
   }
   const transaction = sessionStorage.getItem(flow.keys.transaction);
   if (transaction) list.push({ what: "sign-in under way", where: "session storage", value: transaction, note: "state, nonce and verifier, until the answer comes" });

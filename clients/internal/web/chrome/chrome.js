@@ -86,7 +86,7 @@ export function showNotice(text) {
 /** @param {Holding[]} list */
 export function showHoldings(list) {
   const rows = list.map(({ what, where, value, expires, note }) => {
-    const held = el("td", { "data-label": "value" });
+    const held = el("td");
     if (value !== undefined) held.append(valueView(value));
     if (note) held.append(el("div", { class: "muted" }, note));
     const until = el("td", { "data-label": "expires" });
