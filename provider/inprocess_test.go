@@ -129,4 +129,3 @@ func inputs(t *testing.T, page string) url.Values {
 	}
 	return form
 }
-
