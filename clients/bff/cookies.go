@@ -20,14 +20,14 @@ const (
 )
 
 func setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration, sameSite http.SameSite) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: SameSite is the caller's, Strict or Lax
 		Name: name, Value: value, Path: "/", MaxAge: int(lifetime.Seconds()),
 		Secure: true, HttpOnly: true, SameSite: sameSite,
 	})
 }
 
 func dropCookie(w http.ResponseWriter, name string, sameSite http.SameSite) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // G124: as above
 		Name: name, Path: "/", MaxAge: -1,
 		Secure: true, HttpOnly: true, SameSite: sameSite,
 	})

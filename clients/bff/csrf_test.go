@@ -28,7 +28,7 @@ func TestCSRFOrigin(t *testing.T) {
 		"a sibling host": func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") },
 		"a browser without Sec-Fetch-Site": func(r *http.Request) {
 			r.Header.Del("Sec-Fetch-Site")
-			r.Header.Set("Origin", "http://sibling.bff.test")
+			r.Header.Set("Origin", "http://sibling.lab.localhost")
 		},
 	}
 	for name, from := range origins {

@@ -23,10 +23,10 @@ import (
 )
 
 const (
-	issuerURL = "http://op.test"
-	apiURL    = "http://api.test"
+	issuerURL = "http://op.lab.localhost"
+	apiURL    = "http://api.lab.localhost"
 	clientID  = "bff"
-	secret    = "the client's secret / with signs" //nolint:gosec // a fake issuer's
+	secret    = "the client's secret / with signs"
 )
 
 // network answers the backend's requests in memory, by host. So the tests need
@@ -49,7 +49,7 @@ type interceptor func(w http.ResponseWriter, r *http.Request) bool
 // fakeOP is a small provider that keeps its promises: one use per code, PKCE,
 // client_secret_basic, rotation. A test changes one answer by a hook.
 type fakeOP struct {
-	t   testing.TB
+	t   *testing.T
 	mux *http.ServeMux
 
 	mu        sync.Mutex
@@ -70,19 +70,23 @@ type fakeOP struct {
 	lifetime int // expires_in
 }
 
-func newFakeOP(t testing.TB) *fakeOP {
+func newFakeOP(t *testing.T) *fakeOP {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	op := &fakeOP{t: t, mux: http.NewServeMux(), key: key, signer: key, lifetime: 3600,
-		codes: map[string]url.Values{}, refresh: map[string]bool{}, access: map[string]bool{}}
+	op := &fakeOP{
+		t: t, mux: http.NewServeMux(), key: key, signer: key, lifetime: 3600,
+		codes: map[string]url.Values{}, refresh: map[string]bool{}, access: map[string]bool{},
+	}
 	op.mux.HandleFunc("GET /.well-known/openid-configuration", op.serveMetadata)
 	op.mux.HandleFunc("GET /jwks", op.serveKeys)
 	op.mux.HandleFunc("POST /token", op.serveToken)
 	op.mux.HandleFunc("GET /userinfo", op.serveUserInfo)
 	op.mux.HandleFunc("POST /revoke", op.serveRevoke)
+	op.mux.HandleFunc("GET /authorize", op.serveAuthorize)
+	op.mux.HandleFunc("GET /logout", op.serveLogout)
 	return op
 }
 
@@ -118,6 +122,16 @@ func (op *fakeOP) authorize(request url.Values) url.Values {
 	op.codes[code] = request
 	op.secrets = append(op.secrets, request.Get("state"), request.Get("nonce"))
 	return url.Values{"code": {code}, "state": request["state"], "iss": {issuerURL}}
+}
+
+// serveAuthorize is for a real browser: the person has agreed already.
+func (op *fakeOP) serveAuthorize(w http.ResponseWriter, r *http.Request) {
+	response := op.authorize(r.URL.Query())
+	http.Redirect(w, r, baseURL+"/callback?"+response.Encode(), http.StatusSeeOther)
+}
+
+func (op *fakeOP) serveLogout(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, baseURL+"/?state="+r.FormValue("state"), http.StatusSeeOther)
 }
 
 func (op *fakeOP) mint() string {

@@ -232,7 +232,7 @@ func (b *BFF) beginSession(w http.ResponseWriter, r *http.Request, s session, pr
 	//     site; what /login saw covers the other case.
 	for _, old := range []string{previous, cookie(r, sessionCookie)} {
 		if old != "" {
-			b.endSession(r.Context(), old)
+			_, _ = b.endSession(r.Context(), old) // it logs its failure, which changes nothing here
 		}
 	}
 	return nil

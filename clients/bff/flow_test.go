@@ -307,7 +307,7 @@ func TestNoOpenRedirect(t *testing.T) {
 	b := l.browser()
 	resp := b.get("/login?return_to=//evil.test&redirect_uri=http://evil.test&next=http://evil.test")
 	to, err := resp.Location()
-	if err != nil || to.Host != "op.test" || to.Query().Get("redirect_uri") != baseURL+"/callback" {
+	if err != nil || to.Host != "op.lab.localhost" || to.Query().Get("redirect_uri") != baseURL+"/callback" {
 		t.Fatalf("to %v, %v", to, err)
 	}
 	response := l.op.authorize(to.Query())
@@ -333,12 +333,12 @@ func TestHeadSpendsNothing(t *testing.T) {
 func TestProviderStartsLater(t *testing.T) {
 	l := newLab(t)
 	b := l.browser()
-	delete(l.net, "op.test")
+	delete(l.net, "op.lab.localhost")
 	resp := b.get("/login")
 	if resp.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	wantPage(t, resp, 503, "provider_unavailable")
-	l.net["op.test"] = l.op
+	l.net["op.lab.localhost"] = l.op
 	b.signIn()
 }

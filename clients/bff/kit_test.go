@@ -16,11 +16,11 @@ import (
 	"github.com/oidclab/oidclab/clients/bff"
 )
 
-const baseURL = "http://bff.test"
+const baseURL = "http://bff.lab.localhost"
 
 // lab is a BFF with a fake provider and a fake API.
 type lab struct {
-	t    testing.TB
+	t    *testing.T
 	cfg  bff.Config
 	net  network
 	op   *fakeOP
@@ -29,11 +29,11 @@ type lab struct {
 	logs *syncBuffer
 }
 
-func newLab(t testing.TB, configure ...func(*bff.Config)) *lab {
+func newLab(t *testing.T, configure ...func(*bff.Config)) *lab {
 	t.Helper()
 	l := &lab{t: t, op: newFakeOP(t), logs: &syncBuffer{}}
 	l.api = &fakeAPI{op: l.op}
-	l.net = network{"op.test": l.op, "api.test": l.api}
+	l.net = network{"op.lab.localhost": l.op, "api.lab.localhost": l.api}
 	l.cfg = bff.Config{
 		Issuer: issuerURL, ClientID: clientID, ClientSecret: secret, BaseURL: baseURL, APIURL: apiURL,
 		DBPath: filepath.Join(t.TempDir(), "bff.db"), HTTPClient: &http.Client{Transport: l.net},
@@ -173,7 +173,7 @@ func text(resp *http.Response) string {
 	return string(body)
 }
 
-func decode[T any](t testing.TB, resp *http.Response) T {
+func decode[T any](t *testing.T, resp *http.Response) T {
 	t.Helper()
 	var v T
 	body := text(resp)
@@ -184,7 +184,7 @@ func decode[T any](t testing.TB, resp *http.Response) T {
 }
 
 // wantPage checks a refusal that is shown as a page.
-func wantPage(t testing.TB, resp *http.Response, status int, check string) {
+func wantPage(t *testing.T, resp *http.Response, status int, check string) {
 	t.Helper()
 	body := text(resp)
 	arrived := regexp.MustCompile(`data-error="([^"]*)"`).FindStringSubmatch(body)
@@ -194,7 +194,7 @@ func wantPage(t testing.TB, resp *http.Response, status int, check string) {
 }
 
 // wantJSON checks a refusal that the page's script gets.
-func wantJSON(t testing.TB, resp *http.Response, status int, check string) {
+func wantJSON(t *testing.T, resp *http.Response, status int, check string) {
 	t.Helper()
 	got := decode[map[string]any](t, resp)
 	if resp.StatusCode != status || got["error"] != check {

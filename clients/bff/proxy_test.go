@@ -128,7 +128,7 @@ func TestProxyAnswer(t *testing.T) {
 		l := newLab(t)
 		b := l.browser()
 		b.signIn()
-		delete(l.net, "api.test")
+		delete(l.net, "api.lab.localhost")
 		wantJSON(t, b.get("/bff/api/me"), 502, "api_unavailable")
 	})
 }

@@ -25,61 +25,113 @@ func (r *refusal) Error() string { return r.Code }
 
 // The reasons, in the order of the flow.
 var (
-	errProviderDown = &refusal{503, "provider_unavailable", "The provider gave no usable answer",
-		"RFC 6749 §5.2; RFC 9110 §15.6.4", "Nothing is wrong with your account. Try again in a moment."}
-	errRepeated = &refusal{400, "parameter_repeated", "A parameter of the response came more than once",
-		"RFC 6749 §3.1", "Begin again at the start page."}
-	errNoLoginCookie = &refusal{400, "login_not_begun_here", "This browser did not begin this login",
+	errProviderDown = &refusal{
+		503, "provider_unavailable", "The provider gave no usable answer",
+		"RFC 6749 §5.2; RFC 9110 §15.6.4", "Nothing is wrong with your account. Try again in a moment.",
+	}
+	errRepeated = &refusal{
+		400, "parameter_repeated", "A parameter of the response came more than once",
+		"RFC 6749 §3.1", "Begin again at the start page.",
+	}
+	errNoLoginCookie = &refusal{
+		400, "login_not_begun_here", "This browser did not begin this login",
 		"RFC 6749 §10.12; RFC 9700 §4.7", "Begin again at the start page. If you did begin here, the browser did not keep the " +
-			"cookie: some browsers refuse Secure cookies over plain http, and then the lab needs --tls."}
-	errState = &refusal{400, "state_unknown", "This login is already completed, has expired or was never begun",
-		"RFC 6749 §10.12; OpenID Connect Core §3.1.2.7", "If you came here with the Back or Reload button, you may well be signed in: go to the start page."}
-	errOtherBrowser = &refusal{400, "login_of_another_browser", "Another browser began this login",
-		"RFC 9700 §4.7.1", "Begin again at the start page, in this browser."}
-	errResponseIssuer = &refusal{400, "iss_mismatch", "The response is not from the provider that was asked",
-		"RFC 9207 §2.4", "Begin again at the start page."}
-	errAuthorization = &refusal{403, "authorization_error", "The provider did not sign you in",
-		"RFC 6749 §4.1.2.1; OpenID Connect Core §3.1.2.6", "Begin again at the start page."}
-	errNoCode = &refusal{400, "code_missing", "The response holds neither a code nor an error",
-		"RFC 6749 §4.1.2", "Begin again at the start page."}
-	errRedeem = &refusal{502, "code_refused", "The provider refused to redeem the code",
-		"RFC 6749 §4.1.3, §5.2; RFC 7636 §4.6", "Begin again at the start page."}
-	errNoIDToken = &refusal{502, "id_token_missing", "The token response holds no ID token",
-		"OpenID Connect Core §3.1.3.3", "Begin again at the start page."}
-	errIDToken = &refusal{502, "id_token_invalid", "The ID token is not valid",
-		"OpenID Connect Core §3.1.3.7", "Begin again at the start page."}
-	errNonce = &refusal{502, "nonce_mismatch", "The ID token was not made for this login",
-		"OpenID Connect Core §3.1.3.7 step 11", "Begin again at the start page."}
-	errAccessTokenHash = &refusal{502, "at_hash_mismatch", "The ID token and the access token do not belong together",
-		"OpenID Connect Core §3.1.3.8", "Begin again at the start page."}
-	errUserInfo = &refusal{502, "userinfo_failed", "The provider did not tell who the user is",
-		"OpenID Connect Core §5.3", "Begin again at the start page."}
-	errUserInfoSubject = &refusal{502, "userinfo_sub_mismatch", "UserInfo and the ID token are about different users",
-		"OpenID Connect Core §5.3.2", "Begin again at the start page."}
-	errStore = &refusal{500, "store_failed", "The backend could not use its session store",
-		"", "Look at the server's log."}
+			"cookie: some browsers refuse Secure cookies over plain http, and then the lab needs --tls.",
+	}
+	errState = &refusal{
+		400, "state_unknown", "This login is already completed, has expired or was never begun",
+		"RFC 6749 §10.12; OpenID Connect Core §3.1.2.7", "If you came here with the Back or Reload button, you may well be signed in: go to the start page.",
+	}
+	errOtherBrowser = &refusal{
+		400, "login_of_another_browser", "Another browser began this login",
+		"RFC 9700 §4.7.1", "Begin again at the start page, in this browser.",
+	}
+	errResponseIssuer = &refusal{
+		400, "iss_mismatch", "The response is not from the provider that was asked",
+		"RFC 9207 §2.4", "Begin again at the start page.",
+	}
+	errAuthorization = &refusal{
+		403, "authorization_error", "The provider did not sign you in",
+		"RFC 6749 §4.1.2.1; OpenID Connect Core §3.1.2.6", "Begin again at the start page.",
+	}
+	errNoCode = &refusal{
+		400, "code_missing", "The response holds neither a code nor an error",
+		"RFC 6749 §4.1.2", "Begin again at the start page.",
+	}
+	errRedeem = &refusal{
+		502, "code_refused", "The provider refused to redeem the code",
+		"RFC 6749 §4.1.3, §5.2; RFC 7636 §4.6", "Begin again at the start page.",
+	}
+	errNoIDToken = &refusal{
+		502, "id_token_missing", "The token response holds no ID token",
+		"OpenID Connect Core §3.1.3.3", "Begin again at the start page.",
+	}
+	errIDToken = &refusal{
+		502, "id_token_invalid", "The ID token is not valid",
+		"OpenID Connect Core §3.1.3.7", "Begin again at the start page.",
+	}
+	errNonce = &refusal{
+		502, "nonce_mismatch", "The ID token was not made for this login",
+		"OpenID Connect Core §3.1.3.7 step 11", "Begin again at the start page.",
+	}
+	errAccessTokenHash = &refusal{
+		502, "at_hash_mismatch", "The ID token and the access token do not belong together",
+		"OpenID Connect Core §3.1.3.8", "Begin again at the start page.",
+	}
+	errUserInfo = &refusal{
+		502, "userinfo_failed", "The provider did not tell who the user is",
+		"OpenID Connect Core §5.3", "Begin again at the start page.",
+	}
+	errUserInfoSubject = &refusal{
+		502, "userinfo_sub_mismatch", "UserInfo and the ID token are about different users",
+		"OpenID Connect Core §5.3.2", "Begin again at the start page.",
+	}
+	errStore = &refusal{
+		500, "store_failed", "The backend could not use its session store",
+		"", "Look at the server's log.",
+	}
 
-	errNoSession = &refusal{401, "no_session", "Nobody is signed in here",
-		"RFC 10017 §6.1", "Sign in."}
-	errSessionEnded = &refusal{401, "session_ended", "The provider ended this session",
-		"RFC 6749 §5.2 (invalid_grant)", "Sign in again."}
-	errRenewal = &refusal{502, "renewal_refused", "The provider refused this backend's request for new tokens",
-		"RFC 6749 §5.2", "This is an error of configuration; the session is kept."}
-	errNotProxied = &refusal{404, "not_on_the_list", "The backend does not forward this call",
-		"RFC 10017 §6.1.3.6", "Only the calls on the backend's list are forwarded."}
-	errMediaType = &refusal{415, "not_json", "The body is not JSON",
-		"RFC 9110 §15.5.16", "Send Content-Type: application/json."}
-	errTooLarge = &refusal{413, "body_too_large", "The body is too large",
-		"RFC 9110 §15.5.14", ""}
-	errAPI = &refusal{502, "api_unavailable", "The API gave no usable answer",
-		"RFC 9110 §15.6.3", "Try again in a moment."}
+	errNoSession = &refusal{
+		401, "no_session", "Nobody is signed in here",
+		"RFC 10017 §6.1", "Sign in.",
+	}
+	errSessionEnded = &refusal{
+		401, "session_ended", "The provider ended this session",
+		"RFC 6749 §5.2 (invalid_grant)", "Sign in again.",
+	}
+	errRenewal = &refusal{
+		502, "renewal_refused", "The provider refused this backend's request for new tokens",
+		"RFC 6749 §5.2", "This is an error of configuration; the session is kept.",
+	}
+	errNotProxied = &refusal{
+		404, "not_on_the_list", "The backend does not forward this call",
+		"RFC 10017 §6.1.3.6", "Only the calls on the backend's list are forwarded.",
+	}
+	errMediaType = &refusal{
+		415, "not_json", "The body is not JSON",
+		"RFC 9110 §15.5.16", "Send Content-Type: application/json.",
+	}
+	errTooLarge = &refusal{
+		413, "body_too_large", "The body is too large",
+		"RFC 9110 §15.5.14", "",
+	}
+	errAPI = &refusal{
+		502, "api_unavailable", "The API gave no usable answer",
+		"RFC 9110 §15.6.3", "Try again in a moment.",
+	}
 
-	errCrossOrigin = &refusal{403, "cross_origin", "The request comes from another origin",
-		"RFC 10017 §6.1.3.3; Fetch Metadata (Sec-Fetch-Site)", "Only this backend's own page may change anything here."}
-	errNoCSRFHeader = &refusal{403, "csrf_header_missing", "The request lacks the header that another site cannot send",
-		"RFC 10017 §6.1.3.3.2", "Send " + csrfHeader + ": 1."}
-	errLogoutState = &refusal{400, "logout_state_mismatch", "This sign-out was not begun in this browser",
-		"OpenID Connect RP-Initiated Logout §3", "If you meant to sign out, go to the start page and press the button."}
+	errCrossOrigin = &refusal{
+		403, "cross_origin", "The request comes from another origin",
+		"RFC 10017 §6.1.3.3; Fetch Metadata (Sec-Fetch-Site)", "Only this backend's own page may change anything here.",
+	}
+	errNoCSRFHeader = &refusal{
+		403, "csrf_header_missing", "The request lacks the header that another site cannot send",
+		"RFC 10017 §6.1.3.3.2", "Send " + csrfHeader + ": 1.",
+	}
+	errLogoutState = &refusal{
+		400, "logout_state_mismatch", "This sign-out was not begun in this browser",
+		"OpenID Connect RP-Initiated Logout §3", "If you meant to sign out, go to the start page and press the button.",
+	}
 )
 
 // failure is a refusal on one occasion: what the check expected and what

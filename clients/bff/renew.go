@@ -73,7 +73,7 @@ func (b *BFF) renew(ctx context.Context, id, stale string) (session, error) {
 	if err != nil {
 		return session{}, err
 	}
-	return renewed.(session), nil //nolint:errcheck,forcetypeassert // refresh returns nothing else
+	return renewed.(session), nil // refresh returns nothing else
 }
 
 var renewalSteps = []step{

@@ -192,6 +192,8 @@ func holdings(s session) []holding {
 	if s.RefreshToken != "" {
 		list = append(list, holding{What: "refresh token", Where: "backend", Note: "The backend renews with it. This page never gets it."})
 	}
-	return append(list, holding{What: "ID token", Where: "backend",
-		Note: "This page gets its claims. The token itself passes through the browser once, as id_token_hint when you sign out."})
+	return append(list, holding{
+		What: "ID token", Where: "backend",
+		Note: "This page gets its claims. The token itself passes through the browser once, as id_token_hint when you sign out.",
+	})
 }

@@ -30,7 +30,7 @@ func TestLogout(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	q := to.Query()
-	if to.Host+to.Path != "op.test/logout" || q.Get("id_token_hint") == "" || q.Get("post_logout_redirect_uri") != baseURL+"/" || q.Get("client_id") != clientID {
+	if to.Host+to.Path != "op.lab.localhost/logout" || q.Get("id_token_hint") == "" || q.Get("post_logout_redirect_uri") != baseURL+"/" || q.Get("client_id") != clientID {
 		t.Errorf("logout at %s", to)
 	}
 	if _, valid, revoked := l.op.counted(); valid != 0 || len(revoked) != 1 || revoked[0] != "refresh_token" {
@@ -64,7 +64,7 @@ func TestLogoutWhileTheProviderIsDown(t *testing.T) {
 	l := newLab(t)
 	b := l.browser()
 	b.signIn()
-	delete(l.net, "op.test")
+	delete(l.net, "op.lab.localhost")
 	got := decode[map[string]any](t, b.send(http.MethodPost, "/logout", ""))
 	if got["signed_out"] != true || got["revoked"] != false || got["logout_url"] != nil {
 		t.Errorf("%v", got)
@@ -176,7 +176,7 @@ func TestRenewRefusals(t *testing.T) {
 		{"refresh token revoked", func(l *lab) { l.op.forgetRefresh() }, 401, "session_ended", false},
 		{"ID token of another user", func(l *lab) { l.op.claims = func(c map[string]any) { c["sub"] = "s-2" } }, 401, "session_ended", false},
 		{"ID token not valid", func(l *lab) { l.op.claims = func(c map[string]any) { c["aud"] = "other" } }, 401, "session_ended", false},
-		{"connection refused", func(l *lab) { delete(l.net, "op.test") }, 503, "provider_unavailable", true},
+		{"connection refused", func(l *lab) { delete(l.net, "op.lab.localhost") }, 503, "provider_unavailable", true},
 		{"503", oauthError(503, "temporarily_unavailable"), 503, "provider_unavailable", true},
 		{"500 that says invalid_grant", oauthError(500, "invalid_grant"), 503, "provider_unavailable", true},
 		{"429", oauthError(429, "slow_down"), 503, "provider_unavailable", true},
