@@ -1,0 +1,138 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/oidclab/oidclab/clients/api"
+	"github.com/oidclab/oidclab/clients/bff"
+	"github.com/oidclab/oidclab/clients/frontenddriven"
+	"github.com/oidclab/oidclab/clients/implicit"
+	"github.com/oidclab/oidclab/clients/internal/loopback"
+	"github.com/oidclab/oidclab/clients/pkce"
+	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/storage"
+)
+
+// backChannelTimeout bounds one call from server to server.
+const backChannelTimeout = 10 * time.Second
+
+// composer makes the parties. Each learns the others' URLs and no more.
+type composer struct {
+	lab     *Lab
+	cfg     Config
+	at      map[string]string // origins by party
+	secrets secrets
+}
+
+// serve puts a party's handler in its place, with the recorder around it.
+func (c *composer) serve(party string, h http.Handler) {
+	c.lab.handlers[party] = c.lab.recorder.Handler(party, h)
+}
+
+// httpClient is the party's way to the others, with the recorder around it.
+func (c *composer) httpClient(party string) *http.Client {
+	transport := loopback.Transport()
+	c.lab.opened(party+"'s connections", func() error {
+		transport.CloseIdleConnections()
+		return nil
+	})
+	return &http.Client{Transport: c.lab.recorder.Transport(party, transport), Timeout: backChannelTimeout}
+}
+
+func (c *composer) file(name string) string { return filepath.Join(c.cfg.DataDir, name) }
+
+// audience of the tokens that the frontend-driven application issues itself.
+func (c *composer) drivenAudience() string { return c.at[apiServer] + "/frontenddriven" }
+
+func (c *composer) provider(ctx context.Context, store storage.Store) error {
+	p, err := provider.New(ctx, provider.Config{
+		Issuer:    c.at[op],
+		Store:     store,
+		Clients:   append(registrations(c.at, c.secrets), c.cfg.Clients...),
+		Users:     c.cfg.Users,
+		Scopes:    append(append([]provider.Scope(nil), notesScopes...), c.cfg.Scopes...),
+		Lifetimes: c.cfg.Lifetimes,
+		Logger:    c.cfg.Logger,
+		HomeURL:   c.at[home],
+		Explain:   c.cfg.Explain,
+	})
+	if err != nil {
+		return fmt.Errorf("lab: provider: %w", err)
+	}
+	c.lab.opened(op, p.Close)
+	c.serve(op, p)
+	return nil
+}
+
+func (c *composer) implicit(context.Context) error {
+	c.serve(implicitSPA, implicit.New(implicit.Config{
+		Issuer: c.at[op], ClientID: "implicit", APIURL: c.at[apiServer], HomeURL: c.at[home],
+	}))
+	return nil
+}
+
+func (c *composer) pkce(context.Context) error {
+	c.serve(pkceSPA, pkce.New(pkce.Config{
+		Issuer: c.at[op], ClientID: "pkce", APIURL: c.at[apiServer], HomeURL: c.at[home],
+	}))
+	return nil
+}
+
+func (c *composer) bff(context.Context) error {
+	b, err := bff.New(bff.Config{
+		Issuer: c.at[op], ClientID: "bff", ClientSecret: c.secrets.BFF,
+		BaseURL: c.at[bffBackend], APIURL: c.at[apiServer], HomeURL: c.at[home],
+		DBPath:     c.file("bff.db"),
+		HTTPClient: c.httpClient(bffBackend),
+		Logger:     c.cfg.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	c.lab.opened(bffBackend, b.Close)
+	c.serve(bffBackend, b)
+	return nil
+}
+
+func (c *composer) frontendDriven(context.Context) error {
+	app, err := frontenddriven.New(frontenddriven.Config{
+		Issuer: c.at[op], ClientID: "frontenddriven", ClientSecret: c.secrets.FrontendDriven,
+		FrontendURL: c.at[drivenSPA], BackendURL: c.at[drivenServer], APIURL: c.at[apiServer],
+		Audience: c.drivenAudience(), HomeURL: c.at[home],
+		DBPath:     c.file("frontenddriven.db"),
+		HTTPClient: c.httpClient(drivenServer),
+		Logger:     c.cfg.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	c.lab.opened(drivenServer, app.Close)
+	c.serve(drivenSPA, app.Frontend())
+	c.serve(drivenServer, app.Backend())
+	return nil
+}
+
+func (c *composer) api(context.Context) error {
+	a, err := api.New(api.Config{
+		BaseURL: c.at[apiServer], HomeURL: c.at[home],
+		Issuers: []api.Issuer{
+			{URL: c.at[op], Audience: c.at[apiServer]},
+			// The application's users are the provider's: one list of notes each.
+			{URL: c.at[drivenServer], Audience: c.drivenAudience(), JWKSURL: c.at[drivenServer] + "/jwks", SubjectsOf: c.at[op]},
+		},
+		AllowedOrigins: []string{c.at[implicitSPA], c.at[pkceSPA], c.at[drivenSPA]},
+		DBPath:         c.file("api.db"),
+		HTTPClient:     c.httpClient(apiServer),
+		Logger:         c.cfg.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	c.lab.opened(apiServer, a.Close)
+	c.serve(apiServer, a)
+	return nil
+}

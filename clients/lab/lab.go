@@ -1,0 +1,183 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/provider/recorder"
+	"github.com/oidclab/oidclab/storage/bolt"
+)
+
+// sweepInterval is how often the provider's store drops what has expired.
+const sweepInterval = time.Minute
+
+// Config is everything that a Lab needs. Listener and DataDir have no default.
+type Config struct {
+	// Listener is where the lab serves; in layout "ports" it is the home
+	// page's. It is the lab's own once New has succeeded.
+	Listener net.Listener
+	// Layout is Hosts, the default, or Ports.
+	Layout Layout
+	// AnyPorts, in layout "ports", lets the system choose the further ports.
+	// Otherwise they are the ones that follow the Listener's.
+	AnyPorts bool
+	// OPHost is the provider's host name in layout "hosts"; empty means
+	// "op.lab.localhost". One outside lab.localhost, such as
+	// "op.idp.localhost", puts the provider on another site than the clients.
+	OPHost string
+	// DataDir keeps all state between runs. It exists and is the lab's alone.
+	DataDir string
+	// NoSync leaves flushing the provider's store to the operating system: for
+	// data that nobody will miss.
+	NoSync bool
+
+	// Users can sign in; none means the provider's own, alice and bob.
+	Users []provider.User
+	// Clients are registered beside the lab's own.
+	Clients []provider.Client
+	// Scopes are offered beside those of the API.
+	Scopes []provider.Scope
+	// Lifetimes bound what the provider issues; zero fields take its defaults.
+	Lifetimes provider.Lifetimes
+	// Explain makes the provider's errors say which check failed.
+	Explain bool
+	// Logger receives what happens, without secrets; nil discards.
+	Logger *slog.Logger
+}
+
+// Lab is a provider with its clients and its resource server.
+type Lab struct {
+	log      *slog.Logger
+	parties  []Party
+	recorder *recorder.Log
+	handlers map[string]http.Handler // by party
+	dispatch http.Handler            // by host, in layout "hosts"
+	started  []closer
+	close    func() error
+}
+
+// closer ends something that New started.
+type closer struct {
+	what string
+	end  func() error
+}
+
+// New opens the stores and makes all parties. Nothing is served before Serve.
+// If New fails, everything that it opened is closed again, and the Listener is
+// still the caller's.
+func New(ctx context.Context, cfg Config) (*Lab, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	parties, err := cfg.parties(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{log: cfg.Logger, parties: parties, handlers: map[string]http.Handler{}}
+	l.close = sync.OnceValue(l.closeStarted)
+	l.opened("listeners", func() error { return closeListeners(parties) })
+
+	names := map[string]string{}
+	for _, p := range parties {
+		names[p.Origin] = p.Name
+	}
+	l.recorder = recorder.New(recorder.Options{Parties: names})
+	if err := l.compose(ctx, cfg); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if cfg.Layout == Hosts {
+		l.dispatch = newDispatcher(parties, l.handlers)
+	}
+	// Last, so that the caller keeps the Listener if anything before fails.
+	l.opened("listener", func() error { return closeListener(cfg.Listener) })
+	return l, nil
+}
+
+func (cfg *Config) complete() error {
+	if cfg.Listener == nil || cfg.DataDir == "" {
+		return errors.New("lab: Listener and DataDir must be set")
+	}
+	if cfg.Layout == "" {
+		cfg.Layout = Hosts
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case cfg.Layout != Hosts && cfg.Layout != Ports:
+		return fmt.Errorf("lab: layout %q is neither %q nor %q", cfg.Layout, Hosts, Ports)
+	case cfg.Layout == Ports && cfg.OPHost != "":
+		return fmt.Errorf("lab: in layout %q the provider has no host of its own", Ports)
+	case cfg.OPHost == "":
+		cfg.OPHost = defaultOPHost
+	}
+	return checkOPHost(cfg.OPHost)
+}
+
+// compose opens the provider's store, which also claims the directory, and
+// then makes one party after the other.
+func (l *Lab) compose(ctx context.Context, cfg Config) error {
+	store, err := bolt.Open(filepath.Join(cfg.DataDir, "provider.db"),
+		&bolt.Options{NoSync: cfg.NoSync, SweepInterval: sweepInterval, Logger: cfg.Logger})
+	if err != nil {
+		return fmt.Errorf("lab: %w", err)
+	}
+	l.opened("provider's store", store.Close)
+	secrets, err := loadSecrets(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	c := composer{lab: l, cfg: cfg, at: origins(l.parties), secrets: secrets}
+	for _, step := range []func(context.Context) error{
+		func(ctx context.Context) error { return c.provider(ctx, store) },
+		c.implicit, c.pkce, c.bff, c.frontendDriven, c.api, c.home,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opened notes what Close has to end. What is opened last ends first.
+func (l *Lab) opened(what string, end func() error) {
+	l.started = append(l.started, closer{what, end})
+}
+
+func (l *Lab) closeStarted() error {
+	var errs []error
+	for _, c := range slices.Backward(l.started) {
+		if err := c.end(); err != nil {
+			errs = append(errs, fmt.Errorf("lab: close %s: %w", c.what, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends everything and closes the stores. Call it after Serve returned.
+// Further calls return what the first one did.
+func (l *Lab) Close() error { return l.close() }
+
+// HomeURL is the address of the home page.
+func (l *Lab) HomeURL() string { return l.Origin(home) + "/" }
+
+// Issuer is the provider's issuer identifier.
+func (l *Lab) Issuer() string { return l.Origin(op) }
+
+// Origin is the origin of the party with this name, "" if there is none.
+func (l *Lab) Origin(name string) string { return origins(l.parties)[name] }
+
+// Parties lists the parties, the home page first.
+func (l *Lab) Parties() []Party { return slices.Clone(l.parties) }
+
+// Recorder has the HTTP exchanges between the parties.
+func (l *Lab) Recorder() *recorder.Log { return l.recorder }

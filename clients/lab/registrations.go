@@ -1,0 +1,84 @@
+package lab
+
+import "github.com/oidclab/oidclab/provider"
+
+// What the API keeps, a user may let a client read and write.
+var notesScopes = []provider.Scope{
+	{Name: "notes:read", Description: "Read your notes at the API"},
+	{Name: "notes:write", Description: "Add notes at the API"},
+}
+
+const (
+	identityScopes = "openid profile email address phone"
+	apiScopes      = " notes:read notes:write"
+	offlineScope   = " offline_access" // asks for a refresh token (OIDC Core §11)
+)
+
+// registrations are the lab's clients as the provider knows them. at maps
+// parties to origins; the access tokens of all are for the API.
+func registrations(at map[string]string, s secrets) []provider.Client {
+	audience := []string{at[apiServer]}
+	code := []string{"authorization_code", "refresh_token"}
+	return []provider.Client{
+		{
+			ID:                     "implicit",
+			Name:                   "Implicit client",
+			RedirectURIs:           []string{at[implicitSPA] + "/callback", at[implicitSPA] + "/silent"},
+			PostLogoutRedirectURIs: []string{at[implicitSPA] + "/"},
+			GrantTypes:             []string{"implicit"},
+			ResponseTypes:          []string{"id_token token", "id_token"},
+			Scope:                  identityScopes + apiScopes, // no refresh token in this flow (RFC 6749 §4.2.2)
+			Audience:               audience,
+		},
+		{
+			ID:                     "pkce",
+			Name:                   "PKCE client",
+			RedirectURIs:           []string{at[pkceSPA] + "/callback", at[pkceSPA] + "/silent"},
+			PostLogoutRedirectURIs: []string{at[pkceSPA] + "/"},
+			GrantTypes:             code,
+			Scope:                  identityScopes + apiScopes + offlineScope,
+			Audience:               audience,
+		},
+		{
+			ID:                      "bff",
+			Name:                    "BFF client",
+			Secret:                  s.BFF,
+			TokenEndpointAuthMethod: "client_secret_basic",
+			RedirectURIs:            []string{at[bffBackend] + "/callback"},
+			PostLogoutRedirectURIs:  []string{at[bffBackend] + "/"},
+			GrantTypes:              code,
+			Scope:                   identityScopes + apiScopes + offlineScope,
+			Audience:                audience,
+		},
+		{
+			// One client with two ways in: the page, and a program on this
+			// machine that uses the same backend (RFC 8252 §7.3).
+			ID:                      "frontenddriven",
+			Name:                    "Frontend-driven client",
+			Secret:                  s.FrontendDriven,
+			TokenEndpointAuthMethod: "client_secret_basic",
+			RedirectURIs:            []string{at[drivenSPA] + "/callback", "http://127.0.0.1/callback", "http://[::1]/callback"},
+			PostLogoutRedirectURIs:  []string{at[drivenSPA] + "/"},
+			GrantTypes:              code,
+			Scope:                   identityScopes + apiScopes + offlineScope,
+			Audience:                audience,
+		},
+		{
+			ID:           "native",
+			Name:         "oidclab login",
+			RedirectURIs: []string{"http://127.0.0.1/callback", "http://[::1]/callback"}, // on any port (RFC 8252 §7.3)
+			GrantTypes:   code,
+			Scope:        identityScopes + apiScopes + offlineScope,
+			Audience:     audience,
+		},
+		{
+			// The API signs nobody in; it may ask about tokens that are for it
+			// (RFC 7662 §2.1).
+			ID:                      "api",
+			Name:                    "Resource server",
+			Secret:                  s.API,
+			TokenEndpointAuthMethod: "client_secret_basic",
+			ResourceServer:          at[apiServer],
+		},
+	}
+}

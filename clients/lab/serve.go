@@ -1,0 +1,73 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// shutdownTime is how long requests under way may take at the end.
+const shutdownTime = 3 * time.Second
+
+// Serve serves until ctx is done, lets the requests under way end, and returns
+// nil. If a listener fails, it stops the others and returns the error. It can
+// be called once.
+func (l *Lab) Serve(ctx context.Context) error {
+	group, groupContext := errgroup.WithContext(ctx)
+	for _, s := range l.servers() {
+		group.Go(func() error {
+			if err := s.Serve(s.party.listener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("lab: serve %s: %w", s.party.Origin, err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-groupContext.Done()
+			return l.shutdown(context.WithoutCancel(ctx), s.Server)
+		})
+	}
+	return group.Wait()
+}
+
+// server serves one listener: that of a party, or in layout "hosts" of all.
+type server struct {
+	*http.Server
+	party Party
+}
+
+func (l *Lab) servers() []server {
+	if l.dispatch != nil {
+		return []server{{l.newServer(l.dispatch), l.parties[0]}}
+	}
+	var list []server
+	for _, p := range l.parties {
+		list = append(list, server{l.newServer(l.handlers[p.Name]), p})
+	}
+	return list
+}
+
+func (l *Lab) newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(l.log.Handler(), slog.LevelWarn),
+	}
+}
+
+func (l *Lab) shutdown(ctx context.Context, s *http.Server) error {
+	bounded, cancel := context.WithTimeout(ctx, shutdownTime)
+	defer cancel()
+	err := s.Shutdown(bounded)
+	if errors.Is(err, context.DeadlineExceeded) {
+		l.log.WarnContext(ctx, "closed requests that took too long", "after", shutdownTime)
+		return s.Close()
+	}
+	return err
+}
