@@ -66,7 +66,7 @@ func checkText(n *yaml.Node, t reflect.Type, where string) error {
 	if n.Kind != yaml.ScalarNode {
 		return lineErrorf(n, "%s: want text, got %s", where, kindName(n))
 	}
-	v, ok := reflect.New(t).Interface().(encoding.TextUnmarshaler)
+	v, ok := reflect.TypeAssert[encoding.TextUnmarshaler](reflect.New(t))
 	if !ok {
 		return nil // not reached: the caller looked
 	}

@@ -292,7 +292,7 @@ func redirectProblem(uri string) string {
 }
 
 func (c *Client) checkScope(known []string) *problem {
-	for _, s := range strings.Fields(c.Scope) {
+	for s := range strings.FieldsSeq(c.Scope) {
 		if !slices.Contains(known, s) {
 			return problemf("scope", "%q is not known; known are %s", s, strings.Join(known, " "))
 		}

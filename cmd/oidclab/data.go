@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,6 +26,27 @@ func dataError(dir string, err error) error {
 		return fmt.Errorf("the data directory %s is in use by another oidclab; stop that one, or choose another with --data", dir)
 	}
 	return fmt.Errorf("cannot use the data directory %s: %w; choose another with --data", dir, pathReason(err))
+}
+
+// labFiles are what the lab keeps in its directory.
+var labFiles = []string{"provider.db", "bff.db", "frontenddriven.db", "api.db", "lab-secrets.json"}
+
+// clearDir removes what the lab keeps in dir, and nothing else: it may be any
+// directory of the person's. It refuses while another process uses it.
+func (a *app) clearDir(dir string) error {
+	_, closeStore, err := a.openStore(dir)
+	if err != nil {
+		return err
+	}
+	if err := closeStore(); err != nil {
+		return dataError(dir, err)
+	}
+	for _, name := range labFiles {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return dataError(dir, err)
+		}
+	}
+	return nil
 }
 
 // stateDir is where the lab keeps its data between runs: what a program should
@@ -55,10 +77,10 @@ func readConfig(path string) (*provider.File, error) {
 	if path == "" {
 		return &provider.File{}, nil
 	}
-	f, err := os.Open(path) //nolint:gosec // the person named it
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration %s: %w", path, pathReason(err))
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	return provider.ReadConfig(f, path)
 }

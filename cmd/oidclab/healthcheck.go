@@ -38,11 +38,14 @@ func newHealthcheck() *cobra.Command {
 }
 
 // checkReady asks the provider at base whether it serves. addr, if not empty,
-// is where to connect whatever the URL's host is.
+// is where it listens, whatever is in front of it.
 func checkReady(ctx context.Context, base, addr string) error {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return fmt.Errorf("%q is no http or https URL", base)
+	}
+	if addr != "" {
+		u.Scheme = "http"
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("readyz").String(), nil)
 	if err != nil {
@@ -53,7 +56,7 @@ func checkReady(ctx context.Context, base, addr string) error {
 	if err != nil {
 		return fmt.Errorf("%s does not answer: %w", base, reason(err))
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing of it is read
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s is not ready: status %d", base, resp.StatusCode)
 	}

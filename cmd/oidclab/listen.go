@@ -65,7 +65,7 @@ func issuerAt(addr net.Addr, listen string) string {
 		return "http://" + addr.String()
 	}
 	if !tcp.IP.IsLoopback() && !tcp.IP.IsUnspecified() {
-		host, _, _ = net.SplitHostPort(listen) //nolint:errcheck // it was listened on
+		host, _, _ = net.SplitHostPort(listen)
 	}
 	return "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }

@@ -90,7 +90,7 @@ func poll(ts *testscript.TestScript, path string) []byte {
 }
 
 // waitForReady: "ready FILE" waits until the ready file is there, and sets
-// ISSUER, PORT and HOME_URL from it, and PID.
+// ISSUER, PORT and PID from it, and of a lab each party's origin: PARTY_bff.
 func waitForReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready FILE")
@@ -103,7 +103,9 @@ func waitForReady(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ISSUER", line.Issuer)
 	ts.Setenv("PORT", strconv.Itoa(line.Port))
 	ts.Setenv("PID", strconv.Itoa(line.PID))
-	ts.Setenv("HOME_URL", line.Home)
+	for name, origin := range line.Parties {
+		ts.Setenv("PARTY_"+strings.ReplaceAll(name, "-", "_"), origin)
+	}
 }
 
 // opened: "opened" waits until a URL was opened in the browser.
@@ -115,7 +117,7 @@ func opened(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // visit: "visit USER PASSWORD" waits for a URL to be opened in the browser,
-// signs in there, allows what is asked, and prints the page it ends on.
+// signs in there, allows what is asked, and prints the title of the last page.
 // "! visit" denies it.
 func visit(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
@@ -140,7 +142,11 @@ func visit(ts *testscript.TestScript, neg bool, args []string) {
 	resp, err := http.Get(page.Callback.String())
 	ts.Check(err)
 	defer resp.Body.Close()
-	_, err = io.Copy(ts.Stdout(), resp.Body)
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	_, title, _ := strings.Cut(string(body), "<title>")
+	title, _, _ = strings.Cut(title, "</title>")
+	_, err = io.WriteString(ts.Stdout(), title+"\n")
 	ts.Check(err)
 }
 

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
+	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 )
 
 // ready is how a script learns that the program serves, and where.
@@ -27,7 +27,9 @@ type readyLine struct {
 	Issuer string `json:"issuer"`
 	Port   int    `json:"port"`
 	PID    int    `json:"pid"`
-	Home   string `json:"home,omitempty"`
+	// Of a lab: the home page, and each party's origin by its name.
+	Home    string            `json:"home,omitempty"`
+	Parties map[string]string `json:"parties,omitempty"`
 }
 
 func (r *ready) flags(flags *pflag.FlagSet) {
@@ -46,13 +48,28 @@ func (r *ready) forget() error {
 	return nil
 }
 
+// run serves until ctx is done or serve fails, announces once it serves, and
+// takes the announcement back at the end.
+func (r *ready) run(ctx context.Context, serve, announce func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serve(ctx) })
+	group.Go(func() error {
+		err := announce(ctx)
+		if ctx.Err() != nil {
+			return nil // stopped before it served
+		}
+		return err
+	})
+	return firstError(group.Wait(), r.forget())
+}
+
 // announce waits until the provider at issuer, reached at addr, serves, and
 // says so: in the file, and on out as JSON or by calling human.
 func (r *ready) announce(ctx context.Context, out io.Writer, line readyLine, addr string, human func(io.Writer) error) error {
 	if err := waitReady(ctx, line.Issuer, addr); err != nil {
 		return err
 	}
-	line.PID, line.Port = os.Getpid(), portOf(addr)
+	line.PID = os.Getpid()
 	data, err := json.Marshal(line)
 	if err != nil {
 		return err
@@ -93,7 +110,7 @@ func writeAtomically(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	defer os.Remove(tmp.Name()) // gone after the rename
 	_, err = tmp.Write(data)
 	if closeErr := tmp.Close(); err == nil {
 		err = closeErr
@@ -101,13 +118,15 @@ func writeAtomically(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), path)
+	return os.Rename(tmp.Name(), path) //nolint:gosec // the person named it
 }
 
-func portOf(addr string) int {
-	u := url.URL{Host: addr}
-	port, _ := strconv.Atoi(u.Port()) //nolint:errcheck // an address that was listened on
-	return port
+func portOf(addr net.Addr) int {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return 0
+	}
+	return tcp.Port
 }
 
 // pathReason is the error without the path, which the caller's sentence names.

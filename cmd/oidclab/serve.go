@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/storage/bolt"
@@ -84,7 +83,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	if err != nil {
 		return err
 	}
-	defer ln.Close() //nolint:errcheck // the server closes it too
+	defer ln.Close()
 	issuer := o.issuer
 	if issuer == "" {
 		issuer = issuerAt(ln.Addr(), o.listen)
@@ -112,19 +111,12 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	defer func() { err = firstError(err, op.Close()) }()
 
 	// 4. Serve, and say so once it is true.
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.serveUntil(ctx, ln, op) })
-	group.Go(func() error {
-		err := o.ready.announce(ctx, out, readyLine{Issuer: issuer}, ln.Addr().String(), func(w io.Writer) error {
-			return o.greet(w, &cfg)
+	line := readyLine{Issuer: issuer, Port: portOf(ln.Addr())}
+	return o.ready.run(ctx,
+		func(ctx context.Context) error { return a.serveUntil(ctx, ln, op) },
+		func(ctx context.Context) error {
+			return o.ready.announce(ctx, out, line, ln.Addr().String(), func(w io.Writer) error { return o.greet(w, &cfg) })
 		})
-		if ctx.Err() != nil {
-			return nil // stopped before it served
-		}
-		return err
-	})
-	err = group.Wait()
-	return firstError(err, o.ready.forget())
 }
 
 // openStore opens the store in dir, or in a temporary directory that the
@@ -161,15 +153,9 @@ func nativeClient() provider.Client {
 
 // greet tells a person where things are.
 func (o *serveOptions) greet(w io.Writer, cfg *provider.Config) error {
-	var clients, users []string
+	var clients []string
 	for _, c := range cfg.Clients {
 		clients = append(clients, c.ID)
-	}
-	for _, u := range cfg.Users {
-		users = append(users, u.Username)
-	}
-	if len(users) == 0 {
-		users = []string{"alice", "bob (their passwords are their names)"}
 	}
 	data := o.data
 	if data == "" {
@@ -180,10 +166,23 @@ func (o *serveOptions) greet(w io.Writer, cfg *provider.Config) error {
 	fmt.Fprintf(table, "  issuer\t%s\n", cfg.Issuer)
 	fmt.Fprintf(table, "  discovery\t%s/.well-known/openid-configuration\n", cfg.Issuer)
 	fmt.Fprintf(table, "  clients\t%s\n", strings.Join(clients, ", "))
-	fmt.Fprintf(table, "  users\t%s\n", strings.Join(users, ", "))
+	fmt.Fprintf(table, "  users\t%s\n", userList(cfg.Users))
 	fmt.Fprintf(table, "  data\t%s\n", data)
 	fmt.Fprintf(table, "\nCtrl-C stops it.\n")
 	return table.Flush()
+}
+
+// userList names the users. Only the passwords of those that exist without
+// configuration are told: they are public anyway.
+func userList(users []provider.User) string {
+	if len(users) == 0 {
+		return "alice, bob (their passwords are their names)"
+	}
+	var names []string
+	for _, u := range users {
+		names = append(names, u.Username)
+	}
+	return strings.Join(names, ", ")
 }
 
 // firstError is the error to report when cleaning up failed, too.

@@ -1,5 +1,149 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"text/tabwriter"
 
-func (a *app) newUp() *cobra.Command { return &cobra.Command{Use: "up"} }
+	"github.com/spf13/cobra"
+
+	"github.com/oidclab/oidclab/clients/lab"
+	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/storage"
+)
+
+type upOptions struct {
+	listen string
+	layout string
+	opHost string
+	config string
+	data   string
+	fresh  bool
+	ready  ready
+}
+
+func (a *app) newUp() *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run the lab: the provider, the reference clients and their resource server",
+		Long: "Run the lab, until Ctrl-C: the provider, the reference clients and their resource server.\n" +
+			"Then open the address that it prints. What happened is kept for the next time.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			if err := o.ready.forget(); err != nil {
+				return err
+			}
+			file, err := readConfig(o.config)
+			if err != nil {
+				return err
+			}
+			if err := o.fill(cmd, file); err != nil {
+				return err
+			}
+			return a.up(ctx, &o, file, cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.listen, "listen", defaultListen, "listen on this `ADDRESS`; port 0 takes a free one")
+	flags.StringVar(&o.layout, "layout", string(lab.Hosts), "tell the parties apart by \"hosts\" on one port, or by \"ports\" on localhost")
+	flags.StringVar(&o.opHost, "op-host", "", "the provider's host `NAME`, to put it on another site: op.idp.localhost (default op.lab.localhost)")
+	flags.StringVar(&o.config, "config", "", "read users, more clients and scopes from this YAML or JSON `FILE`")
+	flags.StringVar(&o.data, "data", "", "keep the state in this `DIR` (default: oidclab in your state directory)")
+	flags.BoolVar(&o.fresh, "fresh", false, "forget the state first")
+	o.ready.flags(flags)
+	return cmd
+}
+
+// fill takes from the file what neither a flag nor the environment gave.
+func (o *upOptions) fill(cmd *cobra.Command, file *provider.File) error {
+	if file.Issuer != "" {
+		return fmt.Errorf("%s: issuer: the lab's provider has its own; move it with --op-host", o.config)
+	}
+	given := cmd.Flags().Changed
+	if file.Listen != "" && !given("listen") {
+		o.listen = file.Listen
+	}
+	if !given("data") {
+		o.data = file.Data
+	}
+	if o.data == "" {
+		var err error
+		o.data, err = stateDir()
+		return err
+	}
+	return nil
+}
+
+// up runs the lab until ctx is done.
+func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.Writer) (err error) {
+	// 1. The address comes first: every party's URL follows from its port.
+	ln, err := a.listen(ctx, o.listen)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+
+	// 2. The directory.
+	if err := makeDir(o.data); err != nil {
+		return err
+	}
+	if o.fresh {
+		if err := a.clearDir(o.data); err != nil {
+			return err
+		}
+	}
+
+	// 3. The parties.
+	_, port, _ := net.SplitHostPort(o.listen)
+	l, err := lab.New(ctx, lab.Config{
+		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.data,
+		Users: file.Users, Clients: file.Clients, Scopes: file.Scopes, Lifetimes: file.Lifetimes,
+		Explain: file.Explain == nil || *file.Explain, // it is for learning
+		Logger:  a.logger,
+	})
+	if err != nil {
+		return labError(o.data, err)
+	}
+	defer func() { err = firstError(err, l.Close()) }()
+
+	// 4. Serve, and say so once it is true.
+	line := readyLine{Issuer: l.Issuer(), Port: portOf(ln.Addr()), Home: l.HomeURL(), Parties: map[string]string{}}
+	for _, p := range l.Parties() {
+		line.Parties[p.Name] = p.Origin
+	}
+	addr := ln.Addr().String()
+	if o.layout == string(lab.Ports) {
+		addr = "" // the provider has a port of its own
+	}
+	return o.ready.run(ctx, l.Serve, func(ctx context.Context) error {
+		return o.ready.announce(ctx, out, line, addr, func(w io.Writer) error { return o.greet(w, l, file) })
+	})
+}
+
+// labError names the directory if that is the reason.
+func labError(dir string, err error) error {
+	if _, isPath := errors.AsType[*fs.PathError](err); isPath || errors.Is(err, storage.ErrInUse) {
+		return dataError(dir, err)
+	}
+	return err
+}
+
+// greet tells a person where to click.
+func (o *upOptions) greet(w io.Writer, l *lab.Lab, file *provider.File) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "The lab is running. It is not for production. Open\n\n  %s\n\n", l.HomeURL())
+	for _, p := range l.Parties()[1:] { // the first one is the home page
+		fmt.Fprintf(table, "  %s\t%s\n", p.Name, p.Origin)
+	}
+	fmt.Fprintf(table, "\n  users\t%s\n", userList(file.Users))
+	fmt.Fprintf(table, "  data\t%s\n", o.data)
+	fmt.Fprintf(table, "\nOn the command line: oidclab login --issuer %s\nCtrl-C stops it.\n", l.Issuer())
+	return table.Flush()
+}
