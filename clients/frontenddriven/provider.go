@@ -93,7 +93,7 @@ func (p *provider) discover(ctx context.Context) (*endpoints, error) {
 	if err != nil {
 		return nil, errProviderDown.after(err)
 	}
-	known = found.(*endpoints) //nolint:errcheck,forcetypeassert // what the function above returns
+	known = found.(*endpoints)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known = known

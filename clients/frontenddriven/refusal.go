@@ -70,7 +70,7 @@ func (r *refusal) Unwrap() error { return r.cause }
 
 // Is makes errors.Is find a reason, whatever detail was added to it.
 func (r *refusal) Is(target error) bool {
-	other, ok := target.(*refusal) //nolint:errorlint // errors.Is does the unwrapping
+	other, ok := target.(*refusal)
 	return ok && other.text == r.text
 }
 
