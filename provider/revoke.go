@@ -42,15 +42,17 @@ func (p *Provider) handleRevoke(w http.ResponseWriter, r *http.Request) {
 // token, of itself alone for an access token.
 func (p *Provider) revoke(ctx context.Context, work *work, caller *client, raw string) error {
 	_, grant, err := p.refreshToken(ctx, raw)
-	if err == nil {
-		if grant.ClientID != caller.ID {
-			return errForeignToken
-		}
+	switch {
+	case err != nil && !tokenIsDead(err):
+		return err
+	case grant.ID == "": // the store knows no such refresh token
+	case grant.ClientID != caller.ID:
+		return errForeignToken
+	default:
+		// A spent one too: its client may have missed the answer that brought
+		// the next, and wants the family ended all the same.
 		work.revoke(grant.ID)
 		return nil
-	}
-	if !tokenIsDead(err) {
-		return err
 	}
 	_, grant, err = p.accessToken(ctx, raw)
 	switch {

@@ -10,7 +10,7 @@ import (
 // handleUserInfo serves GET and POST /userinfo (OIDC Core §5.3).
 func (p *Provider) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 	// 1. Exactly one access token, in the header or the body. RFC 6750 §2.
-	raw, problem := bearerToken(w, r)
+	raw, problem := p.bearerToken(w, r)
 	if problem.Status != 0 {
 		p.bearerError(w, r, problem, nil)
 		return
@@ -26,32 +26,36 @@ func (p *Provider) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 3. It was granted openid. OIDC Core §5.3.1, RFC 6750 §3.1.
-	user := p.users.bySubject(grant.Subject)
-	if !slices.Contains(token.Scopes, scopeOpenID) || user == nil {
+	if !slices.Contains(token.Scopes, scopeOpenID) {
 		p.bearerError(w, r, protocolError{
 			Status: http.StatusForbidden, Code: "insufficient_scope", Description: "The access token was not granted the scope openid.",
 		}, nil)
 		return
 	}
-	// 4. The claims that its scopes ask for. OIDC Core §5.4.
+	// 4. Its user is still registered. Who is not, has no live tokens.
+	user := p.users.bySubject(grant.Subject)
+	if user == nil {
+		p.bearerError(w, r, protocolError{Status: http.StatusUnauthorized, Code: "invalid_token", Description: deadToken(errTokenUnknown)}, nil)
+		return
+	}
+	// 5. The claims that its scopes ask for. OIDC Core §5.4.
 	p.writeJSON(w, http.StatusOK, user.claimsFor(token.Scopes))
 }
 
 // bearerToken reads the access token, RFC 6750 §2.1 and §2.2. The query (§2.3)
 // is refused: it ends in logs and histories.
-func bearerToken(w http.ResponseWriter, r *http.Request) (string, protocolError) {
+func (p *Provider) bearerToken(w http.ResponseWriter, r *http.Request) (string, protocolError) {
 	bad := func(what string) (string, protocolError) {
 		return "", protocolError{Status: http.StatusBadRequest, Code: "invalid_request", Description: what}
 	}
-	query := r.URL.Query()
-	if query.Has("access_token") {
+	if r.URL.Query().Has("access_token") {
 		return bad("The access token must not be in the query (RFC 6750 section 2.3).")
 	}
 	var body string
 	if r.Method == http.MethodPost && r.ContentLength != 0 {
 		form, err := bodyForm(w, r)
 		if err != nil {
-			return bad("The body must be form-urlencoded.")
+			return "", p.protocolError(err)
 		}
 		body = form.Get("access_token")
 	}
@@ -59,11 +63,12 @@ func bearerToken(w http.ResponseWriter, r *http.Request) (string, protocolError)
 	switch {
 	case len(r.Header.Values("Authorization")) > 1, header != "" && body != "":
 		return bad("The request carries more than one access token (RFC 6750 section 2).")
-	case r.Header.Get("Authorization") == "" && body == "":
-		return "", protocolError{Status: http.StatusUnauthorized}
 	case body != "":
 		return body, protocolError{}
-	case !strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(header) == "":
+	case !strings.EqualFold(scheme, "Bearer"):
+		// No token, or a scheme that is not known here: RFC 6750 §3.1.
+		return "", protocolError{Status: http.StatusUnauthorized}
+	case strings.TrimSpace(header) == "":
 		return bad("The Authorization header must be: Bearer and the access token.")
 	}
 	return strings.TrimSpace(header), protocolError{}
