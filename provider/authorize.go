@@ -211,7 +211,7 @@ func (p *Provider) redirectSealed(w http.ResponseWriter, r *http.Request, path s
 		}))
 		return
 	}
-	p.redirect(w, path+"?"+url.Values{sealedField: {sealed}}.Encode())
+	p.redirect(w, p.base+path+"?"+url.Values{sealedField: {sealed}}.Encode())
 }
 
 // redirect is a 303, so that a POST is never repeated at its target with the

@@ -70,7 +70,7 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *inter
 		lines = append(lines, scopeLine{Name: scope, Description: p.describeScope(scope), New: !slices.Contains(allowed, scope)})
 	}
 	p.pages.consent(w, http.StatusOK, consentPage{
-		Action: pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
+		Action: p.base + pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		ClientName: in.a.client.displayName(), Username: session.user.Username, Name: session.user.displayName(),
 		Scopes: lines, FormTarget: in.a.redirectURI.String(),
 	})

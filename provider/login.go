@@ -85,7 +85,7 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interac
 		username = in.a.form.Get("login_hint")
 	}
 	p.pages.login(w, status, loginPage{
-		Action: pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
+		Action: p.base + pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		Username: username, Error: problem, ClientName: in.a.client.displayName(),
 		FormTarget: in.a.redirectURI.String(), DemoUsers: p.demoUsers,
 	})

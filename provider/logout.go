@@ -140,7 +140,7 @@ func (req *logoutRequest) proves(session *ssoSession) bool {
 }
 
 func (p *Provider) showLogout(w http.ResponseWriter, r *http.Request, req *logoutRequest, form url.Values, session *ssoSession) {
-	page := logoutPage{Action: pathLogout, CSRF: p.csrfToken(w, r), Username: session.user.Username}
+	page := logoutPage{Action: p.base + pathLogout, CSRF: p.csrfToken(w, r), Username: session.user.Username}
 	if req.client != nil {
 		page.ClientName = req.client.displayName()
 	}

@@ -26,6 +26,7 @@ var webFiles embed.FS
 // stands; URLs that are not http or https are dropped (webURL), but for the two
 // places where a client's private-use scheme is right (leaveURL).
 type pages struct {
+	base       string // path before that of every page of the provider
 	homeURL    string
 	templates  map[string]*template.Template
 	style      []byte
@@ -33,9 +34,9 @@ type pages struct {
 	scriptHash string
 }
 
-// newPages parses the templates. homeURL is where the header's link leads; ""
+// newPages parses the templates. base is the issuer's path, homeURL is where the header's link leads; ""
 // means no link. An error is a mistake in the templates.
-func newPages(homeURL string) (*pages, error) {
+func newPages(base, homeURL string) (*pages, error) {
 	style, err := webFiles.ReadFile("web/style.css")
 	if err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func newPages(homeURL string) (*pages, error) {
 	sum := sha256.Sum256(style)
 	script := sha256.Sum256([]byte(formPostScript))
 	p := &pages{
-		homeURL: homeURL, templates: map[string]*template.Template{},
+		base: base, homeURL: homeURL, templates: map[string]*template.Template{},
 		style: style, styleETag: `"` + hex.EncodeToString(sum[:12]) + `"`,
 		scriptHash: "'sha256-" + base64.StdEncoding.EncodeToString(script[:]) + "'",
 	}
@@ -262,9 +263,9 @@ func policyOfForms(logo string) string {
 func (p *pages) render(w http.ResponseWriter, name string, status int, policy string, view any) {
 	var page bytes.Buffer
 	err := p.templates[name].ExecuteTemplate(&page, "layout", struct {
-		HomeURL string
-		View    any
-	}{p.homeURL, view})
+		Base, HomeURL string
+		View          any
+	}{p.base, p.homeURL, view})
 	if err != nil {
 		panic(fmt.Errorf("page %s: %w", name, err)) // a mistake in the template, for the guard to log
 	}

@@ -16,7 +16,8 @@ import (
 // issuer's paths.
 type Provider struct {
 	issuer    string
-	secure    bool // the issuer is https
+	base      string // the issuer's path, "" for most
+	secure    bool   // the issuer is https
 	explain   bool
 	log       *slog.Logger
 	store     storage.Store
@@ -63,7 +64,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.secure = issuer.Scheme == "https"
+	p.secure, p.base = issuer.Scheme == "https", issuer.Path
 	for _, scope := range cfg.Scopes {
 		p.scopes = append(p.scopes, scope.Name)
 		p.scopeTexts[scope.Name] = scope.Description
@@ -82,13 +83,13 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if p.users, err = newDirectory(cfg.Users); err != nil {
 		return nil, err
 	}
-	if p.pages, err = newPages(cfg.HomeURL); err != nil {
+	if p.pages, err = newPages(p.base, cfg.HomeURL); err != nil {
 		return nil, err
 	}
 	if err := p.start(ctx, cfg); err != nil {
 		return nil, err
 	}
-	p.handler = p.routes(issuer.Path)
+	p.handler = p.routes()
 	return p, nil
 }
 

@@ -16,7 +16,7 @@ type route struct {
 }
 
 // routes builds the handler for everything below the issuer's path.
-func (p *Provider) routes(base string) http.Handler {
+func (p *Provider) routes() http.Handler {
 	table := []route{
 		{pathConfiguration, "GET, HEAD", p.handleMetadata, openToAll},
 		{pathOAuthMetadata, "GET, HEAD", p.handleMetadata, openToAll},
@@ -51,11 +51,11 @@ func (p *Provider) routes(base string) http.Handler {
 		} else {
 			handler = p.onlyMethods(rt.methods, handler)
 		}
-		mux.HandleFunc(base+exact(rt.path), handler)
+		mux.HandleFunc(p.base+exact(rt.path), handler)
 	}
-	if base != "" {
+	if p.base != "" {
 		// RFC 8414 §3.1 puts the well-known part before the issuer's path.
-		mux.HandleFunc(pathOAuthMetadata+base, openToAll(p.onlyMethods("GET, HEAD", p.handleMetadata)))
+		mux.HandleFunc(pathOAuthMetadata+p.base, openToAll(p.onlyMethods("GET, HEAD", p.handleMetadata)))
 	}
 	mux.HandleFunc("/", p.handleNotFound)
 	return p.guard(mux)
