@@ -1,0 +1,41 @@
+# make help   lists the targets
+# make test   installs what the tests need and runs all of them
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+GO            ?= go
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+LINT_CONFIG   ?= ../shared/golangci.yml
+
+.PHONY: help test lint demo build chromium golden
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+test: chromium ## install what the tests need, then run everything with the race detector
+	$(GO) test -race -timeout 30m ./...
+
+lint: ## check formatting, style and the import rules
+	$(GO) run $(GOLANGCI_LINT) run --config $(LINT_CONFIG) ./...
+
+demo: ## start the lab from scratch, keeping nothing
+	$(GO) run ./cmd/oidclab up --data "$$(mktemp -d)"
+
+build: ## build bin/oidclab
+	$(GO) build -trimpath -o bin/oidclab ./cmd/oidclab
+
+golden: chromium ## write testdata/wire and the pictures of the README anew
+	$(GO) test -count=1 ./clients/lab -run 'TestTranscripts|TestPictures' -update
+
+# The browser tests need Chromium. On Debian it is installed here.
+chromium:
+	@if [ -n "$${OIDCLAB_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then \
+		exit 0; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	elif command -v apt-get >/dev/null && command -v sudo >/dev/null; then \
+		sudo apt-get update -qq && sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else \
+		echo "The browser tests need Chromium or Chrome: install it, or set OIDCLAB_CHROMIUM to its path." >&2; exit 1; \
+	fi
