@@ -34,8 +34,9 @@ type pages struct {
 	scriptHash string
 }
 
-// newPages parses the templates. base is the issuer's path, homeURL is where the header's link leads; ""
-// means no link. An error is a mistake in the templates.
+// newPages parses the templates. base is the issuer's path. homeURL is where
+// the header's link leads; "" means no link. An error is a mistake in the
+// templates.
 func newPages(base, homeURL string) (*pages, error) {
 	style, err := webFiles.ReadFile("web/style.css")
 	if err != nil {
