@@ -128,10 +128,10 @@ async function accept(params, transaction, provider, config) {
   if (provider.authorization_response_iss_parameter_supported || params.has("iss")) {
     mustEqual("iss", { title: "The answer's issuer check failed", expected: provider.issuer, arrived: params.get("iss"), section: "RFC 9207 §2.4" });
   }
+  steps.add("Checked state and the issuer of the answer", { spec: "RFC 6749 §10.12, RFC 9207 §2.4" });
 
   // 9. An error is an answer too. OpenID Connect Core §3.2.2.6.
   if (params.has("error")) throw authorizationError(params);
-  steps.add("Checked state and the issuer of the answer", { spec: "RFC 6749 §10.12, RFC 9207 §2.4" });
 
   // 10. Both tokens, of the kind that was asked for. OpenID Connect Core §3.2.2.5.
   const fresh = readTokens(params, config);
@@ -239,7 +239,7 @@ export async function restore(config) {
   } catch (error) {
     if (!(error instanceof FlowError) || !["login_required", "consent_required", "interaction_required"].includes(error.code)) throw error;
     forget();
-    return `The reload emptied this page's memory, and the provider did not sign you in again without a page: ${error.explanation.arrived}. ${error.explanation.detail}`;
+    return `The reload emptied this page's memory, and the provider did not sign you in again without showing a page (${error.code}). ${error.explanation.detail}`;
   }
 }
 

@@ -1,39 +1,18 @@
 package web_test
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"testing"
 	"testing/fstest"
-	"time"
-
-	"github.com/chromedp/chromedp"
 
 	"github.com/oidclab/oidclab/clients/internal/web"
+	"github.com/oidclab/oidclab/clients/internal/web/webtest"
 )
-
-// findBrowser returns the Chromium that runs the modules' tests. A machine
-// without one fails the test: skipping would leave the checks unchecked.
-func findBrowser(t *testing.T) string {
-	t.Helper()
-	if path := os.Getenv("OIDCLAB_CHROMIUM"); path != "" {
-		return path
-	}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	t.Fatal("no browser: install chromium, or name one in OIDCLAB_CHROMIUM")
-	return ""
-}
 
 // openPage serves a page whose only script is the given module, under the real
 // content security policy, and opens it in a browser.
-func openPage(t *testing.T, module string, more http.Handler) context.Context {
+func openPage(t *testing.T, module string, more http.Handler) *webtest.Tab {
 	t.Helper()
 	pages := web.Site{Files: fstest.MapFS{
 		"index.html": {Data: []byte(`<!doctype html><html lang="en" data-party="frontend"><title>test</title>` +
@@ -50,25 +29,7 @@ func openPage(t *testing.T, module string, more http.Handler) context.Context {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(findBrowser(t)), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
-	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(stop)
-	ctx, closeTab := chromedp.NewContext(allocator)
-	t.Cleanup(closeTab)
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx, chromedp.Navigate(server.URL), chromedp.WaitReady(chromedp.CSS("body[data-ready]"))); err != nil {
-		t.Fatal(err)
-	}
-	return ctx
-}
-
-// evaluate runs an expression, awaits its promise and decodes its value.
-func evaluate[T any](t *testing.T, ctx context.Context, expression string) T { //nolint:revive // t comes first in test helpers
-	t.Helper()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	if err != nil {
-		t.Fatalf("%s: %v", expression, err)
-	}
-	return value
+	tab := webtest.Open(t, server.URL)
+	tab.Wait(t, "body[data-ready]")
+	return tab
 }

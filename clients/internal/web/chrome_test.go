@@ -1,11 +1,12 @@
 package web_test
 
 import (
-	"context"
 	"net/http"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidclab/oidclab/clients/internal/web/webtest"
 )
 
 // everything is a page that puts all the chrome's modules into window, for the
@@ -22,37 +23,39 @@ const everything = `
 `
 
 // text evaluates an expression and compares its text.
-func text(t *testing.T, ctx context.Context, expression, want string) { //nolint:revive // t comes first in test helpers
+func text(t *testing.T, tab *webtest.Tab, expression, want string) {
 	t.Helper()
-	if diff := cmp.Diff(want, evaluate[string](t, ctx, expression)); diff != "" {
+	if diff := cmp.Diff(want, webtest.Evaluate[string](t, tab, expression)); diff != "" {
 		t.Errorf("%s:\n%s", expression, diff)
 	}
 }
 
 func TestChrome(t *testing.T) {
-	ctx := openPage(t, everything, nil)
-	run := func(expression string) { evaluate[bool](t, ctx, "(async () => {"+expression+"; return true})()") }
+	tab := openPage(t, everything, nil)
+	run := func(expression string) {
+		webtest.Evaluate[bool](t, tab, "(async () => {"+expression+"; return true})()")
+	}
 
 	t.Run("home link", func(t *testing.T) {
-		text(t, ctx, `document.querySelector("#home").href`, "http://lab.localhost:8080/")
+		text(t, tab, `document.querySelector("#home").href`, "http://lab.localhost:8080/")
 	})
 	t.Run("who is signed in", func(t *testing.T) {
 		run(`chrome_.showSignedIn({name: "Alice Liddell", username: "alice", sub: "alice-0001"})`)
-		text(t, ctx, `document.body.dataset.state + ": " + who.textContent`, "signed-in: Alice Liddell (alice)")
+		text(t, tab, `document.body.dataset.state + ": " + who.textContent`, "signed-in: Alice Liddell (alice)")
 		run(`chrome_.showSignedIn({sub: "alice-0001"})`)
-		text(t, ctx, `who.textContent`, "alice-0001")
+		text(t, tab, `who.textContent`, "alice-0001")
 		run(`chrome_.showSignedOut()`)
-		text(t, ctx, `document.body.dataset.state`, "signed-out")
+		text(t, tab, `document.body.dataset.state`, "signed-out")
 	})
 	t.Run("error panel", func(t *testing.T) {
 		run(`chrome_.showError({title: "The state check failed", expected: "a", arrived: "<img src=x onerror=alert(1)>", section: "RFC 6749 §10.12"})`)
-		text(t, ctx, `document.querySelector("#error").innerText.replace(/\s+/g, " ").trim()`,
+		text(t, tab, `document.querySelector("#error").innerText.replace(/\s+/g, " ").trim()`,
 			"The state check failed expected a arrived <img src=x onerror=alert(1)> RFC 6749 §10.12")
-		text(t, ctx, `document.body.dataset.error + " " + document.images.length`, "The state check failed 0")
+		text(t, tab, `document.body.dataset.error + " " + document.images.length`, "The state check failed 0")
 		run(`chrome_.showError(new Error("a bug"))`)
-		text(t, ctx, `document.querySelector("#error").innerText.replace(/\s+/g, " ").trim()`, "The page could not go on a bug")
+		text(t, tab, `document.querySelector("#error").innerText.replace(/\s+/g, " ").trim()`, "The page could not go on a bug")
 		run(`chrome_.clearError()`)
-		text(t, ctx, `document.querySelector("#error").hidden + " " + document.body.dataset.error`, "true undefined")
+		text(t, tab, `document.querySelector("#error").hidden + " " + document.body.dataset.error`, "true undefined")
 	})
 	t.Run("what came from outside is never HTML", func(t *testing.T) {
 		const evil = `"<img src=x onerror='document.title=1'><b>x</b>"`
@@ -61,33 +64,33 @@ func TestChrome(t *testing.T) {
 			chrome_.showAPIResult(200, {notes: [{text: ` + evil + `, created_at: ` + evil + `}]});
 			chrome_.steps.add(` + evil + `, {spec: ` + evil + `, channel: ` + evil + `});
 			chrome_.showNotice(` + evil + `); chrome_.showSignedIn({name: ` + evil + `})`)
-		text(t, ctx, `document.querySelectorAll("img, b").length + " " + document.title`, "0 test")
+		text(t, tab, `document.querySelectorAll("img, b").length + " " + document.title`, "0 test")
 	})
 	t.Run("steps survive a reload", func(t *testing.T) {
 		run(`chrome_.steps.clear(); chrome_.steps.add("one", {channel: "front", spec: "RFC 1"}); chrome_.steps.add("two")`)
-		text(t, ctx, `JSON.stringify(chrome_.steps.list())`, `[{"text":"one","spec":"RFC 1","channel":"front"},{"text":"two","channel":"inside"}]`)
-		text(t, ctx, `sessionStorage.getItem("oidclab.steps") === JSON.stringify(chrome_.steps.list()) ? "kept" : "lost"`, "kept")
+		text(t, tab, `JSON.stringify(chrome_.steps.list())`, `[{"text":"one","spec":"RFC 1","channel":"front"},{"text":"two","channel":"inside"}]`)
+		text(t, tab, `sessionStorage.getItem("oidclab.steps") === JSON.stringify(chrome_.steps.list()) ? "kept" : "lost"`, "kept")
 		run(`sessionStorage.setItem("oidclab.steps", "no list"); chrome_.steps.show()`)
-		text(t, ctx, `String(steps.children.length)`, "2") // what this page remembers itself
+		text(t, tab, `String(steps.children.length)`, "2") // what this page remembers itself
 	})
 	t.Run("API result", func(t *testing.T) {
 		run(`chrome_.showAPIResult(401, {error: "invalid_token"})`)
-		text(t, ctx, `document.querySelector("#api-result").dataset.status`, "401")
+		text(t, tab, `document.querySelector("#api-result").dataset.status`, "401")
 		run(`chrome_.showAPIResult(200, {notes: []})`)
-		text(t, ctx, `document.querySelector("#api-result").innerText.replace(/\s+/g, " ").trim()`, "✓ status 200 No notes yet.")
+		text(t, tab, `document.querySelector("#api-result").innerText.replace(/\s+/g, " ").trim()`, "✓ status 200 No notes yet.")
 	})
 	t.Run("renewals and busy button", func(t *testing.T) {
 		run(`chrome_.countRenewal(); chrome_.countRenewal()`)
-		text(t, ctx, `document.body.dataset.renewals`, "2")
+		text(t, tab, `document.body.dataset.renewals`, "2")
 		run(`let end; window.running = chrome_.busy(press, new Promise((resolve) => { end = resolve })); window.end = end`)
-		text(t, ctx, `String(press.disabled)`, "true")
+		text(t, tab, `String(press.disabled)`, "true")
 		run(`end(); await running`)
-		text(t, ctx, `String(press.disabled)`, "false")
+		text(t, tab, `String(press.disabled)`, "false")
 	})
 }
 
 func TestTimes(t *testing.T) {
-	ctx := openPage(t, everything, nil)
+	tab := openPage(t, everything, nil)
 	tests := []struct{ expression, want string }{
 		{`time.fromNow(250, 0)`, "in 4 min 10 s"},
 		{`time.fromNow(60, 0)`, "in 1 min"},
@@ -99,7 +102,7 @@ func TestTimes(t *testing.T) {
 		{`time.timeView(9e15).textContent`, "9000000000000000"},
 	}
 	for _, tt := range tests {
-		text(t, ctx, tt.expression, tt.want)
+		text(t, tab, tt.expression, tt.want)
 	}
 }
 
@@ -111,14 +114,14 @@ func TestRequestJSON(t *testing.T) {
 		http.SetCookie(w, &http.Cookie{Name: "planted", Value: "1"})
 		_, _ = w.Write([]byte(`{"cookies":` + map[bool]string{true: "true", false: "false"}[len(r.Cookies()) > 0] + `}`))
 	})
-	ctx := openPage(t, everything, fake)
+	tab := openPage(t, everything, fake)
 	attempt := func(url string) string {
 		return `requestJSON("The API", "` + url + `").then((a) => JSON.stringify([a.status, a.body]), (e) => e.code)`
 	}
-	text(t, ctx, attempt("http://127.0.0.1:9/"), "unreachable") // also forbidden by the page's policy
-	text(t, ctx, attempt("/fake/page"), "not-json")
-	text(t, ctx, attempt("/fake/down"), "[502,null]")
-	text(t, ctx, `document.cookie = "mine=1"; `+attempt("/fake/cookie"), `[200,{"cookies":false}]`)
+	text(t, tab, attempt("http://127.0.0.1:9/"), "unreachable") // also forbidden by the page's policy
+	text(t, tab, attempt("/fake/page"), "not-json")
+	text(t, tab, attempt("/fake/down"), "[502,null]")
+	text(t, tab, `document.cookie = "mine=1"; `+attempt("/fake/cookie"), `[200,{"cookies":false}]`)
 }
 
 // TestAuthorizeInFrame lets a frame answer, and others pretend to be it.
@@ -134,24 +137,24 @@ func TestAuthorizeInFrame(t *testing.T) {
 	fake.HandleFunc("/fake/shouts", page(`parent.postMessage({authorizationResponse: "?forged"}, "*")`))
 	fake.HandleFunc("/fake/silent", page(``))
 	fake.HandleFunc("/fake/other-shape", page(`parent.postMessage("?code=1", location.origin)`))
-	ctx := openPage(t, everything, fake)
+	tab := openPage(t, everything, fake)
 	ask := func(path string) string {
 		return `authorizeInFrame("` + path + `", {timeout: 300}).catch((e) => e.code)`
 	}
-	text(t, ctx, ask("/fake/answers"), "?code=1")
-	text(t, ctx, ask("/fake/silent"), "timeout")
-	text(t, ctx, ask("/fake/other-shape"), "timeout")
+	text(t, tab, `authorizeInFrame("/fake/answers")`, "?code=1")
+	text(t, tab, ask("/fake/silent"), "timeout")
+	text(t, tab, ask("/fake/other-shape"), "timeout")
 	// The page itself posts: right origin, wrong source.
-	text(t, ctx, `(() => { const asked = `+ask("/fake/silent")+`; postMessage({authorizationResponse: "?forged"}, location.origin); return asked; })()`, "timeout")
+	text(t, tab, `(() => { const asked = `+ask("/fake/silent")+`; postMessage({authorizationResponse: "?forged"}, location.origin); return asked; })()`, "timeout")
 	// A sandboxed frame posts: its origin is opaque.
-	text(t, ctx, `(() => {
+	text(t, tab, `(() => {
 		const asked = authorizeInFrame("/fake/silent", {timeout: 300}).catch((e) => e.code);
 		const frame = document.querySelector("iframe");
 		frame.setAttribute("sandbox", "allow-scripts");
 		frame.src = "/fake/shouts";
 		return asked;
 	})()`, "timeout")
-	if n := evaluate[int](t, ctx, `document.querySelectorAll("iframe").length`); n != 0 {
+	if n := webtest.Evaluate[int](t, tab, `document.querySelectorAll("iframe").length`); n != 0 {
 		t.Errorf("%d frames left", n)
 	}
 }

@@ -27,5 +27,6 @@
 //
 // Read next: web.go; chrome/chrome.js (what pages call), chrome/view.js (how
 // tokens and tables are drawn), chrome/jwt.js and chrome/idtoken.js (how an ID
-// token is decoded and checked in a browser).
+// token is decoded and checked in a browser); webtest/, the browser and the lying
+// issuer of the tests.
 package web

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/oidclab/oidclab/clients/internal/web/webtest"
 )
 
 // The values that a good token carries; now is any moment, the checks take it
@@ -216,7 +218,7 @@ func attempts(k keys) []attempt {
 
 func TestVerifyIDToken(t *testing.T) {
 	k := newKeys(t)
-	ctx := openPage(t, `
+	tab := openPage(t, `
 		import { verifyIDToken } from "/chrome/idtoken.js";
 		window.verify = async (expect) => {
 			try { return { claims: await verifyIDToken(expect) }; }
@@ -241,7 +243,7 @@ func TestVerifyIDToken(t *testing.T) {
 				"idToken": jwt, "issuer": issuer, "clientID": clientID, "jwksURI": "/fake/jwks",
 				"nonce": nonce, "accessToken": accessToken, "now": now,
 			}, tt.expect)
-			got := evaluate[verdict](t, ctx, "verify("+string(marshal(t, expect))+")")
+			got := webtest.Evaluate[verdict](t, tab, "verify("+string(marshal(t, expect))+")")
 			if got.Code != tt.want {
 				t.Fatalf("failed check %q (%s; arrived %s), want %q", got.Code, got.Title, got.Arrived, tt.want)
 			}

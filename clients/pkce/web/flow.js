@@ -107,7 +107,6 @@ export async function finishSignIn(config) {
   const transaction = /** @type {Transaction} */ (JSON.parse(kept));
   const provider = await discover(config);
   const code = checkResponse(params, transaction, provider);
-  steps.add("Checked state and the issuer of the answer", { spec: "RFC 6749 §10.12, RFC 9207 §2.4" });
   tokens = await redeem(provider, config, transaction, code);
   sessionStorage.setItem(keys.signedIn, "yes");
 }
@@ -129,6 +128,7 @@ function checkResponse(params, transaction, provider) {
   if (provider.authorization_response_iss_parameter_supported || params.has("iss")) {
     mustEqual("iss", { title: "The answer's issuer check failed", expected: provider.issuer, arrived: params.get("iss"), section: "RFC 9207 §2.4" });
   }
+  steps.add("Checked state and the issuer of the answer", { spec: "RFC 6749 §10.12, RFC 9207 §2.4" });
 
   // 9. An error is an answer too. RFC 6749 §4.1.2.1.
   if (params.has("error")) throw authorizationError(params);
@@ -309,7 +309,7 @@ export async function restore(config) {
   } catch (error) {
     if (!(error instanceof FlowError) || !["login_required", "consent_required", "interaction_required"].includes(error.code)) throw error;
     forget();
-    return `The reload emptied this page's memory, and the provider did not sign you in again without a page: ${error.explanation.arrived}. ${error.explanation.detail}`;
+    return `The reload emptied this page's memory, and the provider did not sign you in again without showing a page (${error.code}). ${error.explanation.detail}`;
   }
 }
 

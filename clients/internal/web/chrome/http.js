@@ -22,7 +22,7 @@ export async function requestJSON(party, url, init = {}) {
     throw new FlowError("unreachable", {
       title: `${party} could not be reached`,
       detail: `The browser got no answer from ${new URL(url, location.href).origin} that this page may read. ` +
-        "Either nothing listens there, or its CORS headers do not allow this origin (the browser's console says which). Try again once it runs.",
+        "Either it is not running, or what answered there carries no CORS headers for this page's origin; the browser's console says which. Try again once it runs.",
     });
   }
   const text = await response.text();

@@ -1,0 +1,233 @@
+package webtest
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Lies change what the issuer is about to send. A nil field changes nothing.
+type Lies struct {
+	Metadata  func(document map[string]any)
+	Authorize func(response url.Values)
+	// Token sees what was asked; it may change the answer, and gives the status.
+	Token    func(request url.Values, answer map[string]any) int
+	Claims   func(claims map[string]any)
+	UserInfo func(claims map[string]any)
+}
+
+// Issuer is a provider, and a resource server at /api/me, that signs everybody
+// in as alice at once: no password, no consent. It checks PKCE and uses each
+// code and refresh token once.
+type Issuer struct {
+	URL string
+
+	mu       sync.Mutex
+	lies     Lies
+	key      *rsa.PrivateKey
+	subject  string // whose session the provider has; "" = nobody's
+	codes    map[string]url.Values
+	refresh  map[string]bool
+	requests []Request
+}
+
+// Request is one request that the issuer got.
+type Request struct {
+	Path string
+	Form url.Values
+	// Location is where an answer redirected to.
+	Location string
+}
+
+// StartIssuer starts an issuer, which ends with the test.
+func StartIssuer(t testing.TB) *Issuer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer := &Issuer{key: key, codes: map[string]url.Values{}, refresh: map[string]bool{}}
+	server := httptest.NewServer(issuer)
+	t.Cleanup(server.Close)
+	issuer.URL = server.URL
+	return issuer
+}
+
+// Tell sets the lies from here on, forgets the requests so far, and gives the
+// provider a session of the subject ("" = none).
+func (i *Issuer) Tell(lies Lies, subject string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.lies, i.subject, i.requests = lies, subject, nil
+}
+
+// Requests returns the requests to a path since the last Tell.
+func (i *Issuer) Requests(path string) []Request {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(i.requests), func(r Request) bool { return r.Path != path })
+}
+
+func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	if r.Method == http.MethodOptions {
+		return
+	}
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	entry := Request{Path: r.URL.Path, Form: r.Form}
+	switch r.URL.Path {
+	case "/.well-known/openid-configuration":
+		writeJSON(w, http.StatusOK, changed(i.metadata(), i.lies.Metadata))
+	case "/authorize":
+		entry.Location = i.authorize(r.Form)
+	case "/token":
+		i.token(w, r.Form)
+	case "/jwks":
+		writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: i.key.Public(), KeyID: "1", Use: "sig", Algorithm: "RS256"}}})
+	case "/userinfo":
+		writeJSON(w, http.StatusOK, changed(map[string]any{"sub": i.subject, "name": "Alice Liddell", "preferred_username": "alice"}, i.lies.UserInfo))
+	case "/api/me":
+		writeJSON(w, http.StatusOK, map[string]string{"authorization": r.Header.Get("Authorization")})
+	case "/revoke":
+	case "/logout":
+		i.subject = ""
+		entry.Location = r.Form.Get("post_logout_redirect_uri") + "?" + url.Values{"state": {r.Form.Get("state")}}.Encode()
+	default:
+		http.NotFound(w, r)
+	}
+	i.requests = append(i.requests, entry)
+	if entry.Location != "" {
+		http.Redirect(w, r, entry.Location, http.StatusSeeOther)
+	}
+}
+
+func (i *Issuer) metadata() map[string]any {
+	return map[string]any{
+		"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token", "jwks_uri": i.URL + "/jwks",
+		"userinfo_endpoint": i.URL + "/userinfo", "revocation_endpoint": i.URL + "/revoke", "end_session_endpoint": i.URL + "/logout",
+		"authorization_response_iss_parameter_supported": true,
+	}
+}
+
+// authorize returns where the browser goes with the answer.
+func (i *Issuer) authorize(request url.Values) string {
+	response := url.Values{"state": {request.Get("state")}, "iss": {i.URL}}
+	separator := "?"
+	if request.Get("response_type") != "code" {
+		separator = "#"
+	}
+	switch {
+	case request.Get("prompt") == "none" && i.subject == "":
+		response.Set("error", "login_required")
+	case separator == "#":
+		i.signIn()
+		access := rand.Text()
+		response.Set("access_token", access)
+		response.Set("token_type", "bearer")
+		response.Set("expires_in", "600")
+		response.Set("id_token", i.idToken(request, access))
+	default:
+		i.signIn()
+		code := rand.Text()
+		i.codes[code] = request
+		response.Set("code", code)
+	}
+	if i.lies.Authorize != nil {
+		i.lies.Authorize(response)
+	}
+	return request.Get("redirect_uri") + separator + response.Encode()
+}
+
+func (i *Issuer) signIn() {
+	if i.subject == "" {
+		i.subject = "alice-0001"
+	}
+}
+
+func (i *Issuer) token(w http.ResponseWriter, form url.Values) {
+	request, ok := i.codes[form.Get("code")]
+	delete(i.codes, form.Get("code"))
+	if form.Get("grant_type") == "refresh_token" {
+		ok = i.refresh[form.Get("refresh_token")]
+		delete(i.refresh, form.Get("refresh_token"))
+		request = form
+	} else if ok {
+		sum := sha256.Sum256([]byte(form.Get("code_verifier")))
+		ok = request.Get("code_challenge_method") == "S256" && request.Get("code_challenge") == b64(sum[:]) &&
+			request.Get("redirect_uri") == form.Get("redirect_uri")
+	}
+	status, answer := http.StatusBadRequest, map[string]any{"error": "invalid_grant"}
+	if ok {
+		access, next := rand.Text(), rand.Text()
+		i.refresh[next] = true
+		status = http.StatusOK
+		answer = map[string]any{
+			"access_token": access, "token_type": "Bearer", "expires_in": 600, "refresh_token": next, "id_token": i.idToken(request, access),
+		}
+	}
+	if i.lies.Token != nil {
+		status = i.lies.Token(form, answer)
+	}
+	writeJSON(w, status, answer)
+}
+
+func (i *Issuer) idToken(request url.Values, access string) string {
+	now := time.Now().Unix()
+	sum := sha256.Sum256([]byte(access))
+	claims := map[string]any{
+		"iss": i.URL, "sub": i.subject, "aud": request.Get("client_id"), "iat": now, "exp": now + 600, "at_hash": b64(sum[:16]),
+	}
+	if request.Has("nonce") {
+		claims["nonce"] = request.Get("nonce")
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: i.key, KeyID: "1"}}, nil)
+	if err != nil {
+		panic(err) // the key is ours
+	}
+	payload, err := json.Marshal(changed(claims, i.lies.Claims))
+	if err != nil {
+		panic(err) // the claims are ours
+	}
+	token, err := signer.Sign(payload)
+	if err != nil {
+		panic(err) // as above
+	}
+	compact, err := token.CompactSerialize()
+	if err != nil {
+		panic(err) // as above
+	}
+	return compact
+}
+
+func changed(document map[string]any, lie func(map[string]any)) map[string]any {
+	if lie != nil {
+		lie(document)
+	}
+	return document
+}
+
+func b64(data []byte) string { return strings.TrimRight(base64.URLEncoding.EncodeToString(data), "=") }
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the test sees what is missing
+}
