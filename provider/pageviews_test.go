@@ -219,6 +219,11 @@ func TestPageError(t *testing.T) {
 	if page.byID(t, "error-hint") == nil {
 		t.Error("no advice")
 	}
+	view.SectionURL = "javascript:alert(1)"
+	page = show(t, "", func(p *pages, w http.ResponseWriter) { p.error(w, view) })
+	if href, linked := lookup(page.byID(t, "error-section"), "href"); linked {
+		t.Errorf("the section's link leads to %q", href)
+	}
 	view.Section, view.SectionURL, view.Hint = "", "", "Do this."
 	page = show(t, "", func(p *pages, w http.ResponseWriter) { p.error(w, view) })
 	if page.byID(t, "error-section") != nil {
@@ -253,7 +258,8 @@ func TestPageFormPost(t *testing.T) {
 }
 
 func TestPageFormPostRefusesToRun(t *testing.T) {
-	for _, target := range []string{"javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "/relative", "", "\x01javascript:x"} {
+	for _, target := range []string{"javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "/relative", "", "\x01javascript:x",
+		"vbscript:x", "blob:https://op.example/x", "filesystem:https://op.example/x", "about:blank", "file:///x", "view-source:x"} {
 		page := show(t, "", func(p *pages, w http.ResponseWriter) {
 			p.formPost(w, newFormPostPage(target, url.Values{"code": {"very-secret"}}))
 		})
