@@ -128,8 +128,8 @@ const instantSize = 8 + 4
 // time that Go can express: UnixNano would end in 2262.
 func appendInstant(b []byte, t time.Time) []byte {
 	// Flipping the sign bit puts negative seconds before positive ones.
-	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^(math.MaxInt64+1))
-	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^(math.MaxInt64+1)) //nolint:gosec // the bits are meant
+	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))          //nolint:gosec // below 1e9
 }
 
 func indexKey(expires time.Time, k kind, key []byte) []byte {

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -20,25 +21,38 @@ func (s *Store) LastTransaction() (id int, err error) {
 	return id, err
 }
 
-// BlockWriter keeps the writer from beginning a transaction until release is
-// called.
-func (s *Store) BlockWriter() (release func() error, err error) {
-	t, err := s.db.Begin(true)
-	if err != nil {
-		return nil, err
-	}
-	return t.Rollback, nil
+// hold is work that keeps its transaction open.
+type hold struct{ held, release chan struct{} }
+
+func (h hold) check(*tx) error {
+	close(h.held)
+	<-h.release
+	return nil
 }
 
-// FailWrites makes all further transactions fail: they may not enlarge the
-// file by a page.
-func (s *Store) FailWrites() { s.db.MaxSize = 1 }
+func (hold) apply(*tx, error) error { return nil }
 
-// Corrupt puts a value that is no record under a session's digest.
-func (s *Store) Corrupt(id storage.Digest) error {
-	return s.db.Update(func(t *bbolt.Tx) error {
-		return t.Bucket(sessions.bucket()).Put(id[:], []byte("{"))
-	})
+// Hold keeps the writer in a transaction until release is called; commits
+// queue meanwhile. The answer is what the held request itself got.
+func (s *Store) Hold(ctx context.Context) (release func(), answer <-chan error) {
+	h := hold{make(chan struct{}), make(chan struct{})}
+	got := make(chan error, 1)
+	go func() { got <- s.submit(ctx, h) }()
+	<-h.held
+	return func() { close(h.release) }, got
+}
+
+// LimitFile keeps the file from growing beyond a size; 0 lifts the limit.
+func (s *Store) LimitFile(size int) { s.db.MaxSize = size }
+
+// Damage puts what is no record in the place of a session.
+func (s *Store) Damage(session storage.Digest) error {
+	return s.db.Update(func(t *bbolt.Tx) error { return t.Bucket(sessions.bucket()).Put(session[:], []byte("{")) })
+}
+
+// Repair removes what Damage put.
+func (s *Store) Repair(session storage.Digest) error {
+	return s.db.Update(func(t *bbolt.Tx) error { return t.Bucket(sessions.bucket()).Delete(session[:]) })
 }
 
 // AddStaleEntry adds a session to the expiry index at a time at which it does

@@ -28,7 +28,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error
 			return removed, err
 		}
 		removed += len(w.expired)
-		if !w.more || removed >= limit {
+		if !w.more {
 			return removed, nil
 		}
 	}
@@ -89,7 +89,7 @@ func (w *sweep) check(t *tx) error {
 			w.more = true
 			return nil
 		}
-		// Keys are bbolt's memory, which deleting may reuse.
+		// The key is bbolt's memory, and is needed after the cursor moved on.
 		entry = bytes.Clone(entry)
 		w.index = append(w.index, entry)
 		r := record{kind: kind(entry[instantSize]), key: entry[instantSize+1:]}

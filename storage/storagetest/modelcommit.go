@@ -105,8 +105,9 @@ func (m *Model) insertable(c storage.Changes) error {
 	grants := map[string]storage.Grant{}
 	for _, g := range c.Grants {
 		_, stored := m.grants[g.ID]
-		if _, twice := grants[g.ID]; stored || twice {
-			return storage.ErrExists
+		_, twice := grants[g.ID]
+		if err := exists(stored || twice); err != nil {
+			return err
 		}
 		grants[g.ID] = g
 	}
@@ -117,35 +118,33 @@ func (m *Model) insertable(c storage.Changes) error {
 		}
 		return m.live(m.grants[id])
 	}
-	seen := map[storage.Digest]bool{}
-	for _, code := range c.Codes {
-		if _, stored := m.codes[code.ID]; stored || seen[code.ID] {
-			return storage.ErrExists
-		}
-		seen[code.ID] = true
-		if err := live(code.GrantID); err != nil {
+	for i, code := range c.Codes {
+		_, stored := m.codes[code.ID]
+		twice := slices.ContainsFunc(c.Codes[:i], func(o storage.Code) bool { return o.ID == code.ID })
+		if err := cmp.Or(exists(stored || twice), live(code.GrantID)); err != nil {
 			return err
 		}
 	}
-	clear(seen)
-	for _, access := range c.AccessTokens {
-		if _, stored := m.access[access.ID]; stored || seen[access.ID] {
-			return storage.ErrExists
-		}
-		seen[access.ID] = true
-		if err := live(access.GrantID); err != nil {
+	for i, access := range c.AccessTokens {
+		_, stored := m.access[access.ID]
+		twice := slices.ContainsFunc(c.AccessTokens[:i], func(o storage.AccessToken) bool { return o.ID == access.ID })
+		if err := cmp.Or(exists(stored || twice), live(access.GrantID)); err != nil {
 			return err
 		}
 	}
-	clear(seen)
-	for _, refresh := range c.RefreshTokens {
-		if _, stored := m.refresh[refresh.ID]; stored || seen[refresh.ID] {
-			return storage.ErrExists
-		}
-		seen[refresh.ID] = true
-		if err := live(refresh.GrantID); err != nil {
+	for i, refresh := range c.RefreshTokens {
+		_, stored := m.refresh[refresh.ID]
+		twice := slices.ContainsFunc(c.RefreshTokens[:i], func(o storage.RefreshToken) bool { return o.ID == refresh.ID })
+		if err := cmp.Or(exists(stored || twice), live(refresh.GrantID)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func exists(yes bool) error {
+	if yes {
+		return storage.ErrExists
 	}
 	return nil
 }

@@ -38,6 +38,13 @@ func sweepBoundary(f *fixture) {
 		_, err := f.store.Session(f.Context(), s.ID)
 		f.wants("session", err, storage.ErrNotFound)
 	}
+	// Time has no gap in 1970.
+	before, after := newSession("before 1970"), newSession("after 1970")
+	before.ExpiresAt, after.ExpiresAt = time.Unix(-5, 0), time.Unix(5, 0)
+	f.commit(storage.Changes{Sessions: []storage.Session{before, after}})
+	f.sweep(time.Unix(0, 0), 10, 1)
+	_, err := f.store.Session(f.Context(), after.ID)
+	f.equal("session", err, nil)
 }
 
 func sweepEach(f *fixture) {
