@@ -52,15 +52,15 @@ type Request struct {
 }
 
 // StartIssuer starts an issuer, which ends with the test.
-func StartIssuer(t testing.TB) *Issuer {
-	t.Helper()
+func StartIssuer(tb testing.TB) *Issuer {
+	tb.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	issuer := &Issuer{key: key, codes: map[string]url.Values{}, refresh: map[string]bool{}}
 	server := httptest.NewServer(issuer)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	issuer.URL = server.URL
 	return issuer
 }
@@ -115,7 +115,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	i.requests = append(i.requests, entry)
 	if entry.Location != "" {
-		http.Redirect(w, r, entry.Location, http.StatusSeeOther)
+		http.Redirect(w, r, entry.Location, http.StatusSeeOther) //nolint:gosec // it has no registered clients: it serves one test
 	}
 }
 
