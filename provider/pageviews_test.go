@@ -258,8 +258,10 @@ func TestPageFormPost(t *testing.T) {
 }
 
 func TestPageFormPostRefusesToRun(t *testing.T) {
-	for _, target := range []string{"javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "/relative", "", "\x01javascript:x",
-		"vbscript:x", "blob:https://op.example/x", "filesystem:https://op.example/x", "about:blank", "file:///x", "view-source:x"} {
+	for _, target := range []string{
+		"javascript:alert(1)", "JavaScript:alert(1)", "data:text/html,x", "/relative", "", "\x01javascript:x",
+		"vbscript:x", "blob:https://op.example/x", "filesystem:https://op.example/x", "about:blank", "file:///x", "view-source:x",
+	} {
 		page := show(t, "", func(p *pages, w http.ResponseWriter) {
 			p.formPost(w, newFormPostPage(target, url.Values{"code": {"very-secret"}}))
 		})
