@@ -19,7 +19,8 @@ type logoutRequest struct {
 	returnURI *url.URL
 }
 
-// logoutParameters travel through the confirmation page.
+// logoutParameters are those of §2 that are read. They travel through the
+// confirmation page.
 var logoutParameters = []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state"}
 
 // handleLogout serves GET and POST /logout.
@@ -36,13 +37,19 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 		p.pageError(w, r, err)
 		return
 	}
-	// 2. Whose session would end?
+	// 2. A POST from another site comes without our SameSite=Lax cookie, and
+	//    the user would look signed out. A GET of our own brings it.
+	if r.Method == http.MethodPost && p.readCookie(r, sessionCookie) == "" {
+		p.redirect(w, p.base+pathLogout+"?"+logoutQuery(form).Encode())
+		return
+	}
+	// 3. Whose session would end?
 	session, err := p.currentSession(r)
 	if err != nil {
 		p.pageError(w, r, err)
 		return
 	}
-	// 3. Without proof that the session's own client asks, the user is asked:
+	// 4. Without proof that the session's own client asks, the user is asked:
 	//    another site must not sign people out (§2, §6).
 	confirmed := r.Method == http.MethodPost && form.Has("logout")
 	switch {
@@ -57,16 +64,15 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 		p.showLogout(w, r, req, form, session)
 		return
 	}
-	// 4. End it.
+	// 5. End it.
 	if session != nil {
-		p.endSession(w, work, session)
-		if err := work.commit(ctx); err != nil {
+		if err := p.endSession(ctx, w, work, session); err != nil {
 			p.pageError(w, r, err)
 			return
 		}
 		p.log.InfoContext(ctx, "signed out", "sub", session.Subject)
 	}
-	// 5. Back to the client, with state and nothing else (§3).
+	// 6. Back to the client, with state and nothing else (§3).
 	if req.returnURI == nil {
 		p.pages.signedOut(w, signedOutPage{})
 		return
@@ -79,6 +85,17 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 		target.RawQuery += url.Values{"state": {state}}.Encode()
 	}
 	p.redirect(w, target.String())
+}
+
+// logoutQuery is what of a form belongs to the logout request.
+func logoutQuery(form url.Values) url.Values {
+	query := url.Values{}
+	for _, name := range logoutParameters {
+		if value := form.Get(name); value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
 }
 
 // newLogoutRequest validates the parameters. A redirect needs a valid hint and

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -72,10 +73,15 @@ func (p *Provider) startSession(w http.ResponseWriter, r *http.Request, work *wo
 	return &ssoSession{Session: session, user: u}, nil
 }
 
-// endSession signs the browser's user out.
-func (p *Provider) endSession(w http.ResponseWriter, work *work, session *ssoSession) {
+// endSession signs the browser's user out. The cookie goes only after the
+// session: whoever is told of a failure can try again.
+func (p *Provider) endSession(ctx context.Context, w http.ResponseWriter, work *work, session *ssoSession) error {
 	work.onSuccess.EndSessions = append(work.onSuccess.EndSessions, session.ID)
+	if err := work.commit(ctx); err != nil {
+		return err
+	}
 	p.setCookie(w, sessionCookie, "")
+	return nil
 }
 
 // csrfToken returns the token that a form of this browser carries, and gives
@@ -86,20 +92,26 @@ func (p *Provider) csrfToken(w http.ResponseWriter, r *http.Request) string {
 		value = randomString(16)
 		p.setCookie(w, csrfCookie, value)
 	}
-	return p.csrfMAC(value)
+	return p.csrfMAC(r, value)
 }
 
 // checkCSRF reports whether a form was made for this browser. A page of another
-// site can send the form, and even plant a cookie on a sibling host, but
-// cannot make the MAC.
+// site can send the form, but cannot read the token in ours.
 func (p *Provider) checkCSRF(r *http.Request, token string) bool {
 	value := p.readCookie(r, csrfCookie)
-	return value != "" && hmac.Equal([]byte(token), []byte(p.csrfMAC(value)))
+	return value != "" && hmac.Equal([]byte(token), []byte(p.csrfMAC(r, value)))
 }
 
-func (p *Provider) csrfMAC(value string) string {
+// csrfMAC binds a form to the browser's cookie, and to its session too: over
+// http a sibling host can plant the cookie of its own visit here, with a token
+// to match. The login form is not bound: it stands before a session, and one
+// that begins in another tab must not spoil it.
+func (p *Provider) csrfMAC(r *http.Request, value string) string {
 	mac := hmac.New(sha256.New, p.csrfKey)
 	mac.Write([]byte(value))
+	if r.URL.Path != p.base+pathLogin {
+		mac.Write([]byte("\x00" + p.readCookie(r, sessionCookie)))
+	}
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
