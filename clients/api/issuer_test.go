@@ -31,6 +31,7 @@ type issuer struct {
 	public  []any // what /jwks lists
 	down    bool
 	fetches int
+	refused int // connections while it was down
 }
 
 func newIssuer(t *testing.T, url string, alg jose.SignatureAlgorithm) *issuer {
@@ -151,6 +152,9 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 	if i, ok := handler.(*issuer); ok {
 		i.mu.Lock()
 		down := i.down
+		if down {
+			i.refused++
+		}
 		i.mu.Unlock()
 		if down {
 			return nil, errors.New("connection refused")

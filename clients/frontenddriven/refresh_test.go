@@ -185,6 +185,9 @@ func TestRefreshWhileTheProviderIsDown(t *testing.T) {
 			if len(b.op.revoked) != 0 {
 				t.Error("something was revoked")
 			}
+			if b.op.calls["/maintenance"] != 0 {
+				t.Error("a redirect was followed")
+			}
 		})
 	}
 }
@@ -235,8 +238,7 @@ func TestRenewedIDToken(t *testing.T) {
 		{"another user", claims{"sub": "bob-1"}, 502, true},
 		{"another nonce", claims{"nonce": "other"}, 502, true},
 		{"another auth_time", claims{"auth_time": 1700000001}, 502, true},
-		{"another aud", claims{"aud": []string{"fd", "more"}, "azp": "fd"}, 502, true},
-		{"another azp", claims{"azp": "fd"}, 502, true},
+		{"an azp that was not there", claims{"azp": "fd"}, 502, true},
 		{"another issuer", claims{"iss": "http://evil.example"}, 502, false},
 		{"at_hash", claims{"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}, 502, false},
 	} {
@@ -252,6 +254,13 @@ func TestRenewedIDToken(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another aud", func(t *testing.T) {
+		b := newBench(t)
+		b.op.set(func(o *op) { o.idClaims = claims{"azp": "fd"} })
+		token := b.login(t).str("refresh_token")
+		b.op.set(func(o *op) { o.idClaims = claims{"azp": "fd", "aud": []string{"fd", "more"}} })
+		wantRefusal(t, b.refresh(t, token), 502, "server_error", "another aud")
+	})
 	t.Run("userinfo of another user", func(t *testing.T) {
 		b := newBench(t)
 		token := b.login(t).str("refresh_token")
