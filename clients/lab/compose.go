@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -25,6 +26,7 @@ type composer struct {
 	lab     *Lab
 	cfg     Config
 	at      map[string]string // origins by party
+	reach   map[string]string // where the parties' hosts and ports really listen
 	secrets secrets
 }
 
@@ -36,6 +38,13 @@ func (c *composer) serve(party string, h http.Handler) {
 // httpClient is the party's way to the others, with the recorder around it.
 func (c *composer) httpClient(party string) *http.Client {
 	transport := loopback.Transport()
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if own, ok := c.reach[addr]; ok {
+			addr = own
+		}
+		return dial(ctx, network, addr)
+	}
 	c.lab.opened(party+"'s connections", func() error {
 		transport.CloseIdleConnections()
 		return nil

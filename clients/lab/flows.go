@@ -82,7 +82,7 @@ func flows() []flow {
 			Weakness: "Any program on this machine can call itself by this client's id, and tokens that were saved to a file can be read by every program of the same user.",
 			Section:  "RFC 8252 §8.1, §8.6",
 			Holdings: []holding{{"access token", "the program", "backend"}, {"refresh token", "the program", "backend"}, {"ID token", "the program", "backend"}},
-			Session:  "the access token itself; with --via, the application's own pair",
+			Session:  "the access token itself; through the backend, the application's own pair",
 			Renewal:  "the rotated refresh token",
 		},
 	}

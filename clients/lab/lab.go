@@ -136,7 +136,7 @@ func (l *Lab) compose(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	c := composer{lab: l, cfg: cfg, at: origins(l.parties), secrets: secrets}
+	c := composer{lab: l, cfg: cfg, at: origins(l.parties), reach: addresses(l.parties), secrets: secrets}
 	for _, step := range []func(context.Context) error{
 		func(ctx context.Context) error { return c.provider(ctx, store) },
 		c.implicit, c.pkce, c.bff, c.frontendDriven, c.api, c.home,

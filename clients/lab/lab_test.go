@@ -207,3 +207,26 @@ func TestProviderOnAnotherSite(t *testing.T) {
 		t.Error("the home page does not say what the other site does to silent renewal")
 	}
 }
+
+// The parties reach each other also where the lab listens on one address that
+// localhost does not mean first.
+func TestOtherLoopbackAddress(t *testing.T) {
+	for _, address := range []string{"[::1]:0", "127.0.0.2:0"} {
+		t.Run(address, func(t *testing.T) {
+			var config net.ListenConfig
+			ln, err := config.Listen(t.Context(), "tcp", address)
+			if err != nil {
+				t.Skipf("this machine has no such address: %v", err) // IPv6 is off in many containers
+			}
+			r := start(t, func(c *lab.Config) { c.Listener = ln })
+			r.client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+				var dialer net.Dialer
+				return dialer.DialContext(ctx, network, ln.Addr().String())
+			}
+			got := r.get(t, r.Origin("bff")+"/login", "") // needs the provider's metadata
+			if location := got.Header.Get("Location"); !strings.HasPrefix(location, r.Issuer()+"/authorize?") {
+				t.Errorf("status %d to %q", got.StatusCode, location)
+			}
+		})
+	}
+}

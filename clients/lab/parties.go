@@ -157,3 +157,19 @@ func origins(list []Party) map[string]string {
 	}
 	return by
 }
+
+// addresses maps the host and port of each party, as a client dials them, to
+// where it listens: that may be one of this machine's addresses only, which no
+// name would tell.
+func addresses(list []Party) map[string]string {
+	by := make(map[string]string, len(list))
+	for _, p := range list {
+		tcp := *p.listener.Addr().(*net.TCPAddr)
+		if tcp.IP.IsUnspecified() {
+			tcp.IP = net.IPv4(127, 0, 0, 1)
+		}
+		host, _, _ := strings.Cut(strings.TrimPrefix(p.Origin, "http://"), ":")
+		by[net.JoinHostPort(host, strconv.Itoa(tcp.Port))] = tcp.String()
+	}
+	return by
+}
