@@ -40,6 +40,9 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err // the caller left meanwhile
+	}
 	return w.Result(), nil
 }
 

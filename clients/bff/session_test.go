@@ -2,6 +2,7 @@ package bff_test
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/url"
 	"os"
@@ -36,8 +37,8 @@ func TestLogout(t *testing.T) {
 	if _, valid, revoked := l.op.counted(); valid != 0 || len(revoked) != 1 || revoked[0] != "refresh_token" {
 		t.Errorf("%d refresh tokens are valid, revoked: %v", valid, revoked)
 	}
-	if b.signedIn() {
-		t.Error("signed in after the logout")
+	if _, has := b.cookies["__Host-bff"]; has || b.signedIn() {
+		t.Error("signed in after the logout, or the cookie was kept")
 	}
 	ghost := l.browser()
 	ghost.cookies["__Host-bff"] = old
@@ -316,6 +317,28 @@ func TestLogoutDuringRenewal(t *testing.T) {
 	})
 }
 
+// The browser leaves while a renewal is under way: the new refresh token is kept
+// all the same, since the old one is spent.
+func TestRenewalOutlivesItsRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		b := l.browser()
+		b.signIn()
+		ctx, leave := context.WithCancel(t.Context())
+		l.op.intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/token" {
+				leave()
+			}
+			return false
+		})
+		b.send(http.MethodPost, "/bff/renew", "", func(r *http.Request) { *r = *r.WithContext(ctx) })
+		l.op.intercept(func(http.ResponseWriter, *http.Request) bool { return false })
+		if resp := b.send(http.MethodPost, "/bff/renew", ""); resp.StatusCode != http.StatusOK {
+			t.Error(text(resp))
+		}
+	})
+}
+
 func TestNothingSecretIsLogged(t *testing.T) {
 	l := newLab(t)
 	b := l.browser()
@@ -328,21 +351,23 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	l.op.forgetRefresh()
 	b.send(http.MethodPost, "/bff/renew", "")
 	b.signIn()
-	// A body with a token in an error, as a broken provider might send.
-	l.op.intercept(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path == "/.well-known/openid-configuration" {
-			return false
-		}
-		w.WriteHeader(http.StatusBadGateway)
-		_, _ = w.Write([]byte(`oops: access_token=` + l.op.secrets[0]))
-		return true
-	})
-	b.callback(l.op.authorize(b.begin()))
-	b.send(http.MethodPost, "/bff/renew", "")
+	// Bodies with a token in an error, as a broken provider might send them.
+	for _, broken := range []string{"/userinfo", "/token", "/revoke"} {
+		response := l.op.authorize(b.begin())
+		l.op.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != broken {
+				return false
+			}
+			w.WriteHeader(http.StatusBadGateway)
+			_, _ = w.Write([]byte("failed: access_token=" + l.op.secrets[0]))
+			return true
+		})
+		b.callback(response)
+	}
 	b.send(http.MethodPost, "/logout", "")
 
 	logs := l.logs.String()
-	for _, event := range []string{"signed in", "tokens renewed", "state_unknown", "session_ended", "provider_unavailable", "tokens not revoked"} {
+	for _, event := range []string{"signed in", "tokens renewed", "state_unknown", "session_ended", "provider_unavailable", "userinfo_failed", "tokens not revoked"} {
 		if !strings.Contains(logs, event) {
 			t.Errorf("the log says nothing of %q", event)
 		}
