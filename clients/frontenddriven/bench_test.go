@@ -20,7 +20,7 @@ import (
 
 const (
 	opURL        = "http://op.example"
-	frontendURL  = "http://page.example"
+	frontendURL  = "http://page.localhost:1"
 	backendURL   = "http://backend.example"
 	apiURL       = "http://api.example"
 	audience     = apiURL + "/frontenddriven"
