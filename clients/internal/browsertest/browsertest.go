@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -134,13 +135,10 @@ func (tab *Tab) Wait(selector string) {
 // WaitURL waits until the page's URL begins so.
 func (tab *Tab) WaitURL(prefix string) {
 	tab.t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		// An error is a page that is just being left.
-		if url, err := eval[string](tab, "location.href"); err == nil && strings.HasPrefix(url, prefix) {
-			return
-		}
-	}
-	tab.t.Fatalf("waited for %s, but at %s", prefix, tab.whereabouts())
+	tab.until("the URL is "+prefix, func() bool {
+		url, err := eval[string](tab, "location.href")
+		return err == nil && strings.HasPrefix(url, prefix)
+	})
 }
 
 // Text returns what an element shows.
@@ -150,15 +148,26 @@ func (tab *Tab) Text(selector string) string {
 	return Eval[string](tab, fmt.Sprintf("document.querySelector(%q).innerText", selector))
 }
 
-// WantText checks that an element shows some words.
-func (tab *Tab) WantText(selector string, words ...string) {
+// WaitText waits until an element shows all of the words.
+func (tab *Tab) WaitText(selector string, words ...string) {
 	tab.t.Helper()
-	text := tab.Text(selector)
-	for _, word := range words {
-		if !strings.Contains(text, word) {
-			tab.t.Errorf("%s shows %q, want %q in it", selector, text, word)
+	show := fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector)
+	tab.until(fmt.Sprintf("%s shows %q", selector, words), func() bool {
+		text, err := eval[string](tab, show)
+		return err == nil && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(text, word) })
+	})
+}
+
+// until looks at a condition until it holds. A look may fail while a page is
+// being left.
+func (tab *Tab) until(what string, holds func() bool) {
+	tab.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if holds() {
+			return
 		}
 	}
+	tab.t.Fatalf("waited until %s, but at %s", what, tab.whereabouts())
 }
 
 // URL returns the page's URL.
