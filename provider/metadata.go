@@ -48,7 +48,7 @@ var (
 // metadata returns the provider's metadata document: OpenID Connect Discovery
 // 1.0 §3, RFC 8414 §2, RFC 9207 §3.
 func (p *Provider) metadata() ([]byte, error) {
-	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash"}
+	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "amr", "sid", "at_hash", "c_hash"}
 	var userClaims []string
 	for _, names := range scopeClaims {
 		userClaims = append(userClaims, names...)

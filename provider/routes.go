@@ -37,28 +37,30 @@ func (p *Provider) routes() http.Handler {
 	}
 	mux := http.NewServeMux()
 	for _, rt := range table {
-		handler := rt.handler
-		if rt.cors != nil {
-			options := preflight(rt.methods + ", OPTIONS")
-			inner := handler
-			handler = rt.cors(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodOptions {
-					options(w, r)
-					return
-				}
-				p.onlyMethods(rt.methods, inner)(w, r)
-			})
-		} else {
-			handler = p.onlyMethods(rt.methods, handler)
+		mux.HandleFunc(p.base+exact(rt.path), p.endpoint(rt))
+		if rt.path == pathOAuthMetadata && p.base != "" {
+			// RFC 8414 §3.1 puts the well-known part before the issuer's path.
+			mux.HandleFunc(rt.path+p.base, p.endpoint(rt))
 		}
-		mux.HandleFunc(p.base+exact(rt.path), handler)
-	}
-	if p.base != "" {
-		// RFC 8414 §3.1 puts the well-known part before the issuer's path.
-		mux.HandleFunc(pathOAuthMetadata+p.base, openToAll(p.onlyMethods("GET, HEAD", p.handleMetadata)))
 	}
 	mux.HandleFunc("/", p.handleNotFound)
 	return p.guard(mux)
+}
+
+// endpoint is a route's handler with its methods and its CORS.
+func (p *Provider) endpoint(rt route) http.HandlerFunc {
+	handler := p.onlyMethods(rt.methods, rt.handler)
+	if rt.cors == nil {
+		return handler
+	}
+	options := preflight(rt.methods + ", OPTIONS")
+	return rt.cors(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions {
+			options(w, r)
+			return
+		}
+		handler(w, r)
+	})
 }
 
 // exact keeps "/" from matching everything.
