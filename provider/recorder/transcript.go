@@ -32,7 +32,7 @@ type TranscriptOptions struct {
 //
 // ⇒ is the front channel, ⇢ a page's script, → the back channel. A line with
 // "?" is of a query, with "#" of a fragment, "Name: value" a header; the others
-// are of the body.
+// are of the body. A token is decoded where it travels first.
 func Transcript(w io.Writer, list []Exchange, o TranscriptOptions) error {
 	keep := o.Keep
 	if keep == nil {
@@ -40,7 +40,7 @@ func Transcript(w io.Writer, list []Exchange, o TranscriptOptions) error {
 	}
 	s := newScrubber(o.Volatile)
 	out := bufio.NewWriter(w)
-	number := 0
+	number, shown := 0, map[string]bool{}
 	for _, e := range list {
 		if !keep(e) {
 			continue
@@ -48,7 +48,9 @@ func Transcript(w io.Writer, list []Exchange, o TranscriptOptions) error {
 		if number++; number > 1 {
 			fmt.Fprintln(out)
 		}
-		writeExchange(out, number, s.exchange(e))
+		e = s.exchange(e)
+		writeExchange(out, number, e)
+		writeTokens(out, e.Tokens, shown)
 	}
 	return out.Flush()
 }
@@ -79,10 +81,18 @@ func writeExchange(w io.Writer, number int, e Exchange) {
 	}
 	writeParams(w, "", ": ", e.ResponseHeader)
 	writeParams(w, "", " = ", e.ResponseParams)
-	for _, t := range e.Tokens {
-		fmt.Fprintf(w, "   %s decoded\n", t.Name)
-		writeParams(w, "header ", " = ", t.Header)
-		writeParams(w, "payload ", " = ", t.Payload)
+}
+
+// writeTokens shows what a token says where it travels first.
+func writeTokens(w io.Writer, tokens []Token, shown map[string]bool) {
+	for _, t := range tokens {
+		var text strings.Builder
+		writeParams(&text, "header ", " = ", t.Header)
+		writeParams(&text, "payload ", " = ", t.Payload)
+		if !shown[text.String()] {
+			shown[text.String()] = true
+			fmt.Fprintf(w, "   %s decoded\n%s", t.Name, text.String())
+		}
 	}
 }
 
@@ -97,13 +107,16 @@ func writeParams(w io.Writer, prefix, between string, list []Param) {
 // place of "" shows that text, without a number.
 var volatileNames = map[string]string{
 	"state": "", "nonce": "", "code_challenge": "", "sid": "", "session_state": "", "jti": "", "kid": "",
-	"at_hash": "", "c_hash": "", "s_hash": "", "jkt": "", "ath": "", "request_uri": "",
+	"at_hash": "", "c_hash": "", "s_hash": "", "jkt": "", "ath": "", "request_uri": "", "family": "",
 	"n": "<key>", "x": "<key>", "y": "<key>",
 	"exp": "<time>", "iat": "<time>", "nbf": "<time>", "auth_time": "<time>", "updated_at": "<time>",
-	"created_at": "<time>", "expires_at": "<time>", "expires_in": "<seconds>",
+	"created_at": "<time>",
 }
 
 var (
+	// moment is a time as JSON Web Tokens have it, in seconds since 1970 (RFC
+	// 7519 §2), of the years 2017 to 2033: whatever the name, it will differ.
+	moment  = regexp.MustCompile(`^1[5-9][0-9]{8}$`)
 	port    = regexp.MustCompile(`((?:[a-z0-9-]+\.)*localhost|127\.0\.0\.1|\[::1\])(:|%3A)\d+`)
 	expires = regexp.MustCompile(`(?i)(; *expires=)[^;]*`)
 )
@@ -147,6 +160,10 @@ func (s *scrubber) value(name, value string) string {
 	switch {
 	case volatile && text != "":
 		return text
+	case moment.MatchString(value):
+		return "<time>"
+	case strings.HasSuffix(name, "expires_in"): // of a token, or of a refresh token: "refresh_expires_in"
+		return "<seconds>"
 	case volatile, value == placeholder.FindString(value):
 		return s.name(name, value)
 	default:

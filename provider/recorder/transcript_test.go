@@ -53,7 +53,7 @@ func play(t *testing.T, o recorder.Options, port int, run string) []recorder.Exc
 	send("provider", request("GET", op+"/style.css", "", "Sec-Fetch-Mode: no-cors"), answer(200, ``))
 	send("provider", request("POST", op+"/login", "username=alice&password=pw"+run, navigate, form), redirect(bff+"/callback?state=st"+run+"&code="+code))
 
-	op1 := httptest.NewServer(l.Handler("provider", answer(200, `{"access_token":"at`+run+`","expires_in":59`+run+`,"id_token":"`+idToken+`","scope":"openid"}`)))
+	op1 := httptest.NewServer(l.Handler("provider", answer(200, `{"access_token":"at`+run+`","expires_in":59`+run+`,"refresh_expires_in":43`+run+`,"id_token":"`+idToken+`","scope":"openid"}`)))
 	defer op1.Close()
 	client := &http.Client{Transport: l.Transport("bff", roundTrip(func(r *http.Request) (*http.Response, error) {
 		r.URL.Host = strings.TrimPrefix(op1.URL, "http://")
@@ -78,7 +78,7 @@ func play(t *testing.T, o recorder.Options, port int, run string) []recorder.Exc
 	})
 	send("provider", request("OPTIONS", op+"/userinfo", "", "Sec-Fetch-Mode: cors", "Origin: "+bff), answer(204, ``))
 	send("provider", request("GET", op+"/userinfo", "", "Sec-Fetch-Mode: cors", "Origin: "+bff, "Authorization: Bearer at"+run),
-		answer(200, `{"sub":"alice-0001","updated_at":17`+run+`,"keys":[{"n":"m`+run+`","e":"AQAB"}],"next":"/x?state=st`+run+`"}`))
+		answer(200, `{"sub":"alice-0001","updated_at":17`+run+`,"idle_until":1795000`+run+`,"keys":[{"n":"m`+run+`","e":"AQAB"}],"next":"/x?state=st`+run+`"}`))
 	send("provider", request("GET", op+"/logout?id_token_hint="+idToken, "", navigate), answer(400, `{"error":"invalid_request"}`))
 	settle(t, l)
 	return l.Exchanges()
