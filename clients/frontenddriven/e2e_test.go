@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -22,10 +23,11 @@ import (
 // lab is the application between the real provider and the real API, over
 // sockets.
 type lab struct {
-	op      *providertest.Server
-	backend *httptest.Server
-	api     *httptest.Server
-	log     *safeBuffer
+	op                     *providertest.Server
+	frontend, backend, api *httptest.Server
+	callback               string // the page's
+	page                   string // its origin
+	log                    *safeBuffer
 }
 
 const loopbackCallback = "http://127.0.0.1:1/callback"
@@ -33,34 +35,44 @@ const loopbackCallback = "http://127.0.0.1:1/callback"
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{log: &safeBuffer{}}
+	l.frontend, l.backend, l.api = httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
+	_, port, err := net.SplitHostPort(l.frontend.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.page = "http://localhost:" + port
+	l.callback = l.page + "/callback"
+	backendURL, apiURL := "http://"+l.backend.Listener.Addr().String(), "http://"+l.api.Listener.Addr().String()
+
 	l.op = providertest.Start(t, &providertest.Options{Clients: []provider.Client{{
 		ID: "frontenddriven", Name: "Frontend-driven client", Secret: clientSecret, TokenEndpointAuthMethod: "client_secret_basic",
-		RedirectURIs: []string{callback, "http://127.0.0.1/callback"}, PostLogoutRedirectURIs: []string{frontendURL + "/"},
+		RedirectURIs: []string{l.callback, "http://127.0.0.1/callback"}, PostLogoutRedirectURIs: []string{l.page + "/"},
 		GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"},
 	}}})
 	logger := slog.New(slog.NewTextHandler(l.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	l.backend, l.api = httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
-	backendURL, apiURL := "http://"+l.backend.Listener.Addr().String(), "http://"+l.api.Listener.Addr().String()
 	app, err := frontenddriven.New(frontenddriven.Config{
-		Issuer: l.op.URL(), ClientSecret: clientSecret, FrontendURL: frontendURL, BackendURL: backendURL, APIURL: apiURL,
+		Issuer: l.op.URL(), ClientSecret: clientSecret, FrontendURL: l.page, BackendURL: backendURL, APIURL: apiURL,
 		DBPath: filepath.Join(t.TempDir(), "app.db"), Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	resource, err := api.New(api.Config{
-		Issuers: []api.Issuer{{URL: l.op.URL(), Audience: apiURL}, {URL: backendURL, Audience: apiURL + "/frontenddriven"}},
-		DBPath:  filepath.Join(t.TempDir(), "api.db"), Logger: logger,
+		Issuers:        []api.Issuer{{URL: l.op.URL(), Audience: apiURL}, {URL: backendURL, Audience: apiURL + "/frontenddriven"}},
+		AllowedOrigins: []string{l.page},
+		DBPath:         filepath.Join(t.TempDir(), "api.db"), Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.backend.Config.Handler, l.api.Config.Handler = app.Backend(), resource
-	l.backend.Start()
-	l.api.Start()
+	l.frontend.Config.Handler, l.backend.Config.Handler, l.api.Config.Handler = app.Frontend(), app.Backend(), resource
+	for _, server := range []*httptest.Server{l.frontend, l.backend, l.api} {
+		server.Start()
+	}
 	t.Cleanup(func() {
-		l.backend.Close()
-		l.api.Close()
+		for _, server := range []*httptest.Server{l.frontend, l.backend, l.api} {
+			server.Close()
+		}
 		app.Close()
 		resource.Close()
 		if strings.Contains(l.log.String(), "eyJ") {
@@ -131,9 +143,13 @@ func (l *lab) refresh(t *testing.T, token string) answer {
 }
 
 func TestWholeFlow(t *testing.T) {
-	for name, redirectURI := range map[string]string{"from the page": callback, "from a native application": loopbackCallback} {
+	for name, native := range map[string]bool{"from the page": false, "from a native application": true} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
+			redirectURI := l.callback
+			if native {
+				redirectURI = loopbackCallback
+			}
 			first := l.signIn(t, redirectURI)
 			if first.status != http.StatusOK || first.body["user"].(claims)["name"] != "Alice Liddell" {
 				t.Fatalf("login: %d %v", first.status, first.body)
@@ -157,7 +173,7 @@ func TestWholeFlow(t *testing.T) {
 				t.Errorf("logout: %d %v", out.status, out.body)
 			}
 			page := providertest.NewBrowser(t).Get(out.str("logout_url") + "&state=xyz")
-			if page.Callback == nil || page.Callback.String() != frontendURL+"/?state=xyz" {
+			if page.Callback == nil || page.Callback.String() != l.page+"/?state=xyz" {
 				t.Errorf("logout at the provider: status %d, to %v", page.Status, page.Callback)
 			}
 			if a := l.refresh(t, second.str("refresh_token")); a.status != http.StatusUnauthorized {
@@ -169,12 +185,12 @@ func TestWholeFlow(t *testing.T) {
 
 func TestWholeFlowReplayedCode(t *testing.T) {
 	l := newLab(t)
-	code := l.authorize(t, callback)
-	first := l.exchange(t, code, callback)
+	code := l.authorize(t, l.callback)
+	first := l.exchange(t, code, l.callback)
 	if first.status != http.StatusOK {
 		t.Fatal(first.body)
 	}
-	if a := l.exchange(t, code, callback); a.status != http.StatusBadRequest || a.str("error") != "invalid_grant" {
+	if a := l.exchange(t, code, l.callback); a.status != http.StatusBadRequest || a.str("error") != "invalid_grant" {
 		t.Errorf("replay: %d %v", a.status, a.body)
 	}
 	// The provider ends what the code brought (RFC 6749 §4.1.2), and so does the
@@ -186,7 +202,7 @@ func TestWholeFlowReplayedCode(t *testing.T) {
 
 func TestWholeFlowProviderDown(t *testing.T) {
 	l := newLab(t)
-	token := l.signIn(t, callback).str("refresh_token")
+	token := l.signIn(t, l.callback).str("refresh_token")
 	l.op.SetDown(true)
 	if a := l.refresh(t, token); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 		t.Errorf("while down: %d %v", a.status, a.body)
@@ -200,7 +216,7 @@ func TestWholeFlowProviderDown(t *testing.T) {
 // J3: what is no access token of the application opens nothing at the API.
 func TestWholeFlowTokenConfusion(t *testing.T) {
 	l := newLab(t)
-	a := l.signIn(t, callback)
+	a := l.signIn(t, l.callback)
 	out, err := url.Parse(l.send(t, "POST", l.backend.URL+"/auth/logout", a.str("refresh_token"), nil).str("logout_url"))
 	if err != nil {
 		t.Fatal(err)

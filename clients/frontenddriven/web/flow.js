@@ -214,7 +214,10 @@ async function refresh(config) {
   // 401: this login is over, so nothing is left to hold. Anything else leaves
   // the pair as it is, to be tried again.
   if (answer.status === 401) sessionStorage.removeItem(keys.session);
-  if (!answer.ok) throw backendError(answer);
+  if (!answer.ok) {
+    steps.add(`Sent the application's refresh token to the backend, which answered ${answer.status}`, { spec: "RFC 6749 §5.2", channel: "back" });
+    throw backendError(answer);
+  }
   keep(answer.body);
   steps.add("Sent the application's refresh token to the backend; it is used up", { spec: "RFC 9700 §4.14.2", channel: "back" });
   steps.add("The backend renewed the provider's tokens and asked UserInfo for the latest claims", { spec: "RFC 6749 §6, OpenID Connect Core §5.3", channel: "back" });
