@@ -113,6 +113,15 @@ var fixedKeys = sync.OnceValue(func() []jose.JSONWebKey {
 	return keys
 })
 
+func newRSAKey(t *testing.T) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 // errStore is what a faultyStore fails with. No answer may show it.
 var errStore = errors.New("read /var/lib/secret/path: input/output error")
 

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -100,7 +101,7 @@ func masterSecret(ctx context.Context, store storage.Store, stored []storage.Key
 // signingKeys returns the private keys, oldest first for each algorithm.
 func signingKeys(ctx context.Context, store storage.Store, stored []storage.Key, fixed []jose.JSONWebKey) ([]jose.JSONWebKey, error) {
 	if len(fixed) > 0 {
-		return fixed, nil
+		return slices.Clone(fixed), nil
 	}
 	var private []jose.JSONWebKey
 	for _, key := range stored {
@@ -166,7 +167,15 @@ func newSigningKey(alg jose.SignatureAlgorithm, now time.Time) (jose.JSONWebKey,
 // install makes the signers and the public set. The newest key of an algorithm signs.
 func (k *keyring) install(private []jose.JSONWebKey) error {
 	k.signers = make(map[signerID]jose.Signer)
+	// One order, so that the document and its ETag outlive a restart; the age
+	// decides among the keys of one algorithm.
+	slices.SortStableFunc(private, func(a, b jose.JSONWebKey) int {
+		return cmp.Compare(algorithmOrder(a), algorithmOrder(b))
+	})
 	for _, key := range private {
+		if key.KeyID == "" || len(k.public.Key(key.KeyID)) > 0 {
+			return fmt.Errorf("kid %q: every key needs one of its own", key.KeyID)
+		}
 		alg := jose.SignatureAlgorithm(key.Algorithm)
 		for _, typ := range []string{typeJWT, typeAccessToken} {
 			options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ))
@@ -186,6 +195,10 @@ func (k *keyring) install(private []jose.JSONWebKey) error {
 	body, err := json.Marshal(k.public)
 	k.document = newStaticDocument(body)
 	return err
+}
+
+func algorithmOrder(key jose.JSONWebKey) int {
+	return slices.Index(signingAlgorithms, jose.SignatureAlgorithm(key.Algorithm))
 }
 
 // wait blocks until the signing keys are there.

@@ -52,15 +52,16 @@ func HashPassword(password string) string {
 // would match too much.
 func parsePasswordHash(phc string) (passwordHash, error) {
 	var h passwordHash
-	var version int
 	parts := strings.Split(phc, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
 		return h, errPasswordHash
 	}
-	if n, err := fmt.Sscanf(parts[2], "v=%d", &version); n != 1 || err != nil || version != argon2.Version {
+	if parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
 		return h, errPasswordHash
 	}
-	if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &h.threads); n != 3 || err != nil {
+	const costs = "m=%d,t=%d,p=%d"
+	_, err := fmt.Sscanf(parts[3], costs, &h.memory, &h.time, &h.threads)
+	if err != nil || parts[3] != fmt.Sprintf(costs, h.memory, h.time, h.threads) { // Sscanf allows more to follow
 		return h, errPasswordHash
 	}
 	var saltErr, keyErr error

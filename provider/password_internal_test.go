@@ -1,0 +1,108 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestHashPassword(t *testing.T) {
+	const password = "pässword with spaces"
+	phc := HashPassword(password)
+	if again := HashPassword(password); again == phc {
+		t.Error("two hashes of a password are alike: where is the salt?")
+	}
+	if !strings.HasPrefix(phc, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("hash %q", phc)
+	}
+	h, err := parsePasswordHash(phc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !h.matches(password) {
+		t.Error("the password does not match its hash")
+	}
+	for _, wrong := range []string{"", "password with spaces", password + " ", strings.ToUpper(password), phc} {
+		if h.matches(wrong) {
+			t.Errorf("%q matches", wrong)
+		}
+	}
+}
+
+// TestParsePasswordHashRefuses: one thing is wrong with a good hash. What is
+// empty would match too much; what is large would stop the provider.
+func TestParsePasswordHashRefuses(t *testing.T) {
+	const good = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$a2V5a2V5a2V5a2V5a2V5a2V5"
+	if _, err := parsePasswordHash(good); err != nil {
+		t.Fatalf("control: %v", err)
+	}
+	for _, tt := range []struct{ name, old, replacement string }{
+		{"empty", good, ""},
+		{"not a hash", good, "alice"},
+		{"another algorithm", "argon2id", "argon2i"},
+		{"bcrypt", good, "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW"},
+		{"another version", "v=19", "v=16"},
+		{"no version", "v=19$", ""},
+		{"something after the version", "v=19", "v=19x"},
+		{"something before", "$argon2id", "x$argon2id"},
+		{"one part more", "a2V5a2V5a2V5a2V5a2V5a2V5", "a2V5a2V5a2V5a2V5a2V5a2V5$x"},
+		{"no costs", "m=8,t=1,p=1", ""},
+		{"costs in another order", "m=8,t=1,p=1", "t=1,m=8,p=1"},
+		{"something after the costs", "p=1", "p=1,x=1"},
+		{"signs in the costs", "m=8", "m=+8"},
+		{"no passes", "t=1", "t=0"},
+		{"too many passes", "t=1", "t=65"},
+		{"no threads", "p=1", "p=0"},
+		{"too many threads", "p=1", "p=256"},
+		{"too little memory", "m=8", "m=7"},
+		{"too much memory", "m=8", "m=1048577"},
+		{"memory that overflows", "m=8", "m=4294967304"},
+		{"no salt", "c2FsdHNhbHQ", ""},
+		{"short salt", "c2FsdHNhbHQ", "c2FsdA"},
+		{"salt that is no base64", "c2FsdHNhbHQ", "!!!!!!!!!!!"},
+		{"no key", "a2V5a2V5a2V5a2V5a2V5a2V5", ""},
+		{"short key", "a2V5a2V5a2V5a2V5a2V5a2V5", "a2V5a2V5a2V5a2V5a2V5"},
+		{"padded key", "a2V5a2V5a2V5a2V5a2V5a2V5", "a2V5a2V5a2V5a2V5a2V5a2U="},
+	} {
+		phc := strings.Replace(good, tt.old, tt.replacement, 1)
+		if _, err := parsePasswordHash(phc); !errors.Is(err, errPasswordHash) {
+			t.Errorf("%s: %q: %v", tt.name, phc, err)
+		}
+	}
+}
+
+// TestPasswordGate: only so many at once, and nobody waits longer than the
+// request does.
+func TestPasswordGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(passwordGate, 2)
+		var running, most atomic.Int32
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if err := gate.do(t.Context(), func() {
+					most.Store(max(most.Load(), running.Add(1)))
+					time.Sleep(time.Second)
+					running.Add(-1)
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		synctest.Wait() // the gate is full
+		if err := gate.do(impatient, func() { t.Error("it ran") }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a full gate: %v", err)
+		}
+		wg.Wait()
+		if most.Load() != 2 {
+			t.Errorf("%d at once, want 2", most.Load())
+		}
+	})
+}
