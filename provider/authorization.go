@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -224,50 +226,67 @@ func (p *Provider) checkProofKey(_ context.Context, a *authorization) error {
 
 // isS256Challenge reports whether s is 32 bytes in base64url without padding.
 func isS256Challenge(s string) bool {
-	return len(s) == 43 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-	})
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(raw) == sha256.Size
 }
 
 // checkOpenID reads the parameters of OIDC Core §3.1.2.1.
 func (p *Provider) checkOpenID(_ context.Context, a *authorization) error {
-	if slices.Contains(a.responseTypes, "id_token") {
-		if !slices.Contains(a.scopes, scopeOpenID) {
-			return refuse(fosite.ErrInvalidRequest, check{
-				What: "An ID token is asked for without the scope openid.", Expected: "openid in scope",
-				Arrived: a.form.Get("scope"), Section: oidcCore("3.2.2.1", "ImplicitAuthRequest"),
-			})
-		}
-		if !a.form.Has("nonce") {
-			return refuse(fosite.ErrInvalidRequest, check{
-				What: "nonce is missing: the ID token comes through the browser.", Section: oidcCore("3.2.2.1", "ImplicitAuthRequest"),
-			})
+	for _, step := range []func(*authorization) error{checkFrontChannelIDToken, checkPrompt, checkMaxAge} {
+		if err := step(a); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// checkFrontChannelIDToken: OIDC Core §3.2.2.1, §3.3.2.1.
+func checkFrontChannelIDToken(a *authorization) error {
+	section := oidcCore("3.2.2.1", "ImplicitAuthRequest")
+	switch {
+	case !slices.Contains(a.responseTypes, "id_token"):
+		return nil
+	case !slices.Contains(a.scopes, scopeOpenID):
+		return refuse(fosite.ErrInvalidRequest, check{
+			What: "An ID token is asked for without the scope openid.", Expected: "openid in scope", Arrived: a.form.Get("scope"), Section: section,
+		})
+	case !a.form.Has("nonce"):
+		return refuse(fosite.ErrInvalidRequest, check{What: "nonce is missing: the ID token comes through the browser.", Section: section})
+	}
+	return nil
+}
+
+func checkPrompt(a *authorization) error {
+	section := oidcCore("3.1.2.1", "AuthRequest")
 	a.prompts = splitSpaces(a.form.Get("prompt"))
 	for _, prompt := range a.prompts {
 		if !slices.Contains(promptValues, prompt) {
 			return refuse(fosite.ErrInvalidRequest, check{
-				What: "prompt has an unknown value.", Expected: strings.Join(promptValues, ", "), Arrived: prompt,
-				Section: oidcCore("3.1.2.1", "AuthRequest"),
+				What: "prompt has an unknown value.", Expected: strings.Join(promptValues, ", "), Arrived: prompt, Section: section,
 			})
 		}
 	}
 	if a.silent() && len(a.prompts) > 1 {
 		return refuse(fosite.ErrInvalidRequest, check{
-			What: "prompt=none stands alone.", Expected: "none", Arrived: a.form.Get("prompt"), Section: oidcCore("3.1.2.1", "AuthRequest"),
+			What: "prompt=none stands alone.", Expected: "none", Arrived: a.form.Get("prompt"), Section: section,
 		})
 	}
-	if raw := a.form.Get("max_age"); raw != "" {
-		seconds, err := strconv.ParseUint(raw, 10, 31)
-		if err != nil {
-			return refuse(fosite.ErrInvalidRequest, check{
-				What: "max_age is not a number of seconds.", Expected: "0 or more", Arrived: raw, Section: oidcCore("3.1.2.1", "AuthRequest"),
-			})
-		}
-		age := time.Duration(seconds) * time.Second //nolint:gosec // at most 31 bits
-		a.maxAge = &age
+	return nil
+}
+
+func checkMaxAge(a *authorization) error {
+	raw := a.form.Get("max_age")
+	if raw == "" {
+		return nil
 	}
+	seconds, err := strconv.ParseUint(raw, 10, 31)
+	if err != nil {
+		return refuse(fosite.ErrInvalidRequest, check{
+			What: "max_age is not a number of seconds.", Expected: "0 or more", Arrived: raw, Section: oidcCore("3.1.2.1", "AuthRequest"),
+		})
+	}
+	age := time.Duration(seconds) * time.Second
+	a.maxAge = &age
 	return nil
 }
 

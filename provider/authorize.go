@@ -106,8 +106,10 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		a.request.GrantAudience(audience)
 	}
 	a.request.SetID(randomString(16))
+	carried := newGrantSession(p.newGrant(a, session, work.now), a.client.IDTokenSignedResponseAlg)
+	carried.expire(work.now, a.client.lifetimes)
 	// fosite makes code, access token and ID token (handler/oauth2, handler/openid).
-	response, err := p.oauth.NewAuthorizeResponse(ctx, a.request, newGrantSession(p.newGrant(a, session, work.now), a.client.IDTokenSignedResponseAlg))
+	response, err := p.oauth.NewAuthorizeResponse(ctx, a.request, carried)
 	if err != nil {
 		p.authorizeError(w, r, a, err)
 		return
@@ -120,10 +122,10 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 	params := response.GetParameters()
 	if params.Has("token_type") {
 		params.Set("token_type", "Bearer") // RFC 6750 §4
-		params.Set("expires_in", strconv.FormatInt(secondsUntil(a.request.GetSession().GetExpiresAt(fosite.AccessToken)), 10))
+		params.Set("expires_in", strconv.FormatInt(carried.expiresIn(work.now), 10))
 	}
 	p.log.InfoContext(ctx, "authorized", "client", a.client.ID, "sub", session.Subject, "response_type", a.form.Get("response_type"))
-	p.authorizeResponse(w, r, a, params)
+	p.authorizeResponse(w, a, params)
 }
 
 // newGrant records what the user allows.

@@ -43,6 +43,12 @@ type Config struct {
 type Client struct {
 	ID   string `yaml:"client_id"`
 	Name string `yaml:"client_name"`
+	// What the login and consent pages show of the client: its page, its logo,
+	// its privacy policy and its terms of service.
+	ClientURI string `yaml:"client_uri"`
+	LogoURI   string `yaml:"logo_uri"`
+	PolicyURI string `yaml:"policy_uri"`
+	TOSURI    string `yaml:"tos_uri"`
 	// Secret authenticates a confidential client. It is kept as its SHA-256.
 	Secret                  string   `yaml:"client_secret"`
 	TokenEndpointAuthMethod string   `yaml:"token_endpoint_auth_method"`

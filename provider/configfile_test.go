@@ -49,7 +49,9 @@ func TestReadFullConfig(t *testing.T) {
 		t.Errorf("grant: %s", got)
 	}
 	want := provider.Client{
-		ID: "my-backend", Name: "My web application", Secret: "change-me", TokenEndpointAuthMethod: "client_secret_basic",
+		ID: "my-backend", Name: "My web application",
+		ClientURI: "https://app.example/", LogoURI: "https://app.example/logo.png",
+		PolicyURI: "https://app.example/privacy", TOSURI: "https://app.example/terms", Secret: "change-me", TokenEndpointAuthMethod: "client_secret_basic",
 		RedirectURIs: []string{"https://app.example/callback"},
 		GrantTypes:   []string{"authorization_code", "refresh_token", "client_credentials"}, ResponseTypes: []string{"code"},
 		IDTokenSignedResponseAlg: "ES256", AccessTokenFormat: "jwt", AccessTokenAlg: "ES256",

@@ -69,9 +69,11 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *inter
 	for _, scope := range in.a.scopes {
 		lines = append(lines, scopeLine{Name: scope, Description: p.describeScope(scope), New: !slices.Contains(allowed, scope)})
 	}
-	p.pages.consent(w, http.StatusOK, consentPage{
+	c := in.a.client
+	p.pages.consent(w, consentPage{
 		Action: p.base + pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
-		ClientName: in.a.client.displayName(), Username: session.user.Username, Name: session.user.displayName(),
+		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
+		Username: session.user.Username, Name: session.user.displayName(),
 		Scopes: lines, FormTarget: in.a.redirectURI.String(),
 	})
 }

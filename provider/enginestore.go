@@ -292,7 +292,7 @@ func requestingClient(ctx context.Context) string {
 }
 
 func sessionOf(req fosite.Requester) *grantSession {
-	return req.GetSession().(*grantSession) //nolint:errcheck,forcetypeassert // we put it there
+	return req.GetSession().(*grantSession) // we put it there
 }
 
 // engineError translates the store's reasons for fosite.

@@ -160,8 +160,8 @@ func (p *Provider) tokenError(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // bearerError answers an error at a protected resource, RFC 6750 §3.
-func (p *Provider) bearerError(w http.ResponseWriter, r *http.Request, e protocolError, cause error) {
-	p.logError(r, e, cause)
+func (p *Provider) bearerError(w http.ResponseWriter, r *http.Request, e protocolError) {
+	p.logError(r, e, nil)
 	e = e.sanitised()
 	challenge := fmt.Sprintf(`Bearer realm=%q`, p.issuer)
 	// A request without any token learns no error code: RFC 6750 §3.1.

@@ -79,7 +79,7 @@ func (a answer) text(member string) string {
 }
 
 // do sends a request and reads its answer.
-func do(t testing.TB, req *http.Request) answer {
+func do(t *testing.T, req *http.Request) answer {
 	t.Helper()
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
@@ -96,12 +96,12 @@ func do(t testing.TB, req *http.Request) answer {
 }
 
 // postForm sends a form. change may alter the request.
-func postForm(t testing.TB, target string, p params, change func(*http.Request)) answer {
+func postForm(t *testing.T, target string, p params, change func(*http.Request)) answer {
 	t.Helper()
 	return do(t, formRequest(t.Context(), t, target, p, change))
 }
 
-func formRequest(ctx context.Context, t testing.TB, target string, p params, change func(*http.Request)) *http.Request {
+func formRequest(ctx context.Context, t *testing.T, target string, p params, change func(*http.Request)) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(p.values().Encode()))
 	if err != nil {
@@ -119,7 +119,7 @@ func asWeb(r *http.Request) {
 	r.SetBasicAuth(providertest.ConfidentialClient, providertest.ConfidentialSecret)
 }
 
-func get(t testing.TB, target string, change func(*http.Request)) answer {
+func get(t *testing.T, target string, change func(*http.Request)) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
 	if err != nil {
@@ -137,12 +137,12 @@ func bearer(token string) func(*http.Request) {
 
 // signIn sends an authorization request through a new browser as alice and
 // returns the parameters of the response, wherever they are.
-func signIn(t testing.TB, op *providertest.Server, p params) url.Values {
+func signIn(t *testing.T, op *providertest.Server, p params) url.Values {
 	t.Helper()
 	return response(t, providertest.NewBrowser(t).SignIn(authorizeURL(op, p), "alice", "alice"))
 }
 
-func response(t testing.TB, callback *url.URL) url.Values {
+func response(t *testing.T, callback *url.URL) url.Values {
 	t.Helper()
 	if callback.Fragment == "" {
 		return callback.Query()
@@ -163,7 +163,7 @@ func redeem(code string) params {
 }
 
 // tokensFor signs alice in at the public client and redeems the code.
-func tokensFor(t testing.TB, op *providertest.Server, p params) answer {
+func tokensFor(t *testing.T, op *providertest.Server, p params) answer {
 	t.Helper()
 	a := postForm(t, op.URL()+"/token", redeem(signIn(t, op, p).Get("code")), nil)
 	if a.Status != http.StatusOK {
@@ -177,7 +177,7 @@ func refreshRequest(token string) params {
 }
 
 // wantError checks a token endpoint's error.
-func wantError(t testing.TB, a answer, status int, code string) {
+func wantError(t *testing.T, a answer, status int, code string) {
 	t.Helper()
 	if a.Status != status || a.text("error") != code {
 		t.Errorf("answer: %d %s; want %d %s", a.Status, a.Raw, status, code)
@@ -188,12 +188,18 @@ func wantError(t testing.TB, a answer, status int, code string) {
 }
 
 // claimsOf decodes a JWT's payload without checking anything.
-func claimsOf(t testing.TB, token string) map[string]any { return part(t, token, 1) }
+func claimsOf(t *testing.T, token string) map[string]any {
+	t.Helper()
+	return part(t, token, 1)
+}
 
 // headerOf decodes a JWT's header.
-func headerOf(t testing.TB, token string) map[string]any { return part(t, token, 0) }
+func headerOf(t *testing.T, token string) map[string]any {
+	t.Helper()
+	return part(t, token, 0)
+}
 
-func part(t testing.TB, token string, index int) map[string]any {
+func part(t *testing.T, token string, index int) map[string]any {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -23,8 +23,8 @@ var _ openid.OpenIDConnectTokenStrategy = (*idTokens)(nil)
 // fosite's handlers have put at_hash and c_hash into the session.
 func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, req fosite.Requester) (string, error) {
 	session := sessionOf(req)
-	grant, c := session.grant, req.GetClient().(*client) //nolint:errcheck,forcetypeassert // GetClient of enginestore.go made it
-	now := time.Now()
+	grant, c := session.grant, req.GetClient().(*client)
+	now := workFrom(ctx).now
 	claims := map[string]any{}
 	if onlyIDToken(req) {
 		// No access token will fetch them at userinfo: OIDC Core §5.4.

@@ -84,9 +84,16 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interac
 	if username == "" {
 		username = in.a.form.Get("login_hint")
 	}
+	session, err := p.currentSession(r)
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	c := in.a.client
 	p.pages.login(w, status, loginPage{
 		Action: p.base + pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
-		Username: username, Error: problem, ClientName: in.a.client.displayName(),
+		Username: username, Error: problem, Reauthenticate: session != nil,
+		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		FormTarget: in.a.redirectURI.String(), DemoUsers: p.demoUsers,
 	})
 }

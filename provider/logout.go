@@ -58,7 +58,7 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 		p.pageError(w, r, errForeignForm)
 		return
 	case confirmed && form.Get("logout") != "yes":
-		p.pages.signedOut(w, signedOutPage{StillSignedIn: true})
+		p.pages.signedOut(w, req.declined())
 		return
 	case !confirmed && !req.proves(session):
 		p.showLogout(w, r, req, form, session)
@@ -77,14 +77,20 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 		p.pages.signedOut(w, signedOutPage{})
 		return
 	}
-	target := *req.returnURI
-	if state := form.Get("state"); state != "" {
-		if target.RawQuery != "" {
-			target.RawQuery += "&"
-		}
-		target.RawQuery += url.Values{"state": {state}}.Encode()
+	state := url.Values{}
+	if value := form.Get("state"); value != "" {
+		state.Set("state", value)
 	}
-	p.redirect(w, target.String())
+	p.redirect(w, withQuery(req.returnURI, state))
+}
+
+// declined is the page for a user who stays signed in.
+func (req *logoutRequest) declined() signedOutPage {
+	page := signedOutPage{StillSignedIn: true}
+	if req.returnURI != nil {
+		page.ClientName, page.ReturnURL = req.client.displayName(), req.returnURI.String()
+	}
+	return page
 }
 
 // logoutQuery is what of a form belongs to the logout request.

@@ -16,7 +16,7 @@ const (
 	pathJWKS          = "/jwks"
 	pathAuthorize     = "/authorize"
 	pathResume        = "/authorize/resume"
-	pathToken         = "/token" //nolint:gosec // a path, not a credential
+	pathToken         = "/token"
 	pathUserInfo      = "/userinfo"
 	pathIntrospect    = "/introspect"
 	pathRevoke        = "/revoke"

@@ -106,7 +106,7 @@ type scopeLine struct {
 }
 
 // consent answers with the consent page.
-func (p *pages) consent(w http.ResponseWriter, status int, v consentPage) {
+func (p *pages) consent(w http.ResponseWriter, v consentPage) {
 	v.FormTarget = originOf(v.FormTarget)
 	v.ClientURI, v.LogoURI, v.PolicyURI, v.TOSURI = webURL(v.ClientURI), webURL(v.LogoURI), webURL(v.PolicyURI), webURL(v.TOSURI)
 	// At the first consent everything is new, and saying so says nothing.
@@ -116,7 +116,7 @@ func (p *pages) consent(w http.ResponseWriter, status int, v consentPage) {
 			v.Scopes[i].New = false
 		}
 	}
-	p.render(w, "consent", status, policyOfForms(v.LogoURI), v)
+	p.render(w, "consent", http.StatusOK, policyOfForms(v.LogoURI), v)
 }
 
 // logoutPage asks whether to end the session. The answer comes as logout=yes

@@ -121,7 +121,7 @@ func everyPage(value string) map[string]func(*pages, http.ResponseWriter) {
 			})
 		},
 		"consent": func(p *pages, w http.ResponseWriter) {
-			p.consent(w, http.StatusOK, consentPage{
+			p.consent(w, consentPage{
 				Action: "/consent", Request: value, CSRF: value, Username: value, Name: value, Scopes: lines, FormTarget: value,
 				ClientName: value, ClientURI: value, LogoURI: value, PolicyURI: value, TOSURI: value,
 			})

@@ -93,7 +93,7 @@ func TestPageShowsTheClientsLinks(t *testing.T) {
 			p.login(w, http.StatusOK, loginPage{LogoURI: scheme + "logo", PolicyURI: scheme + "policy", TOSURI: scheme + "tos", ClientURI: scheme + "home"})
 		},
 		"consent": func(p *pages, w http.ResponseWriter, scheme string) {
-			p.consent(w, http.StatusOK, consentPage{LogoURI: scheme + "logo", PolicyURI: scheme + "policy", TOSURI: scheme + "tos", ClientURI: scheme + "home"})
+			p.consent(w, consentPage{LogoURI: scheme + "logo", PolicyURI: scheme + "policy", TOSURI: scheme + "tos", ClientURI: scheme + "home"})
 		},
 	}
 	for name, send := range sends {
@@ -126,7 +126,7 @@ func TestPageConsent(t *testing.T) {
 		Scopes:     []scopeLine{{"openid", "Know who you are", false}, {"notes:read", "Read your notes", true}},
 		FormTarget: "com.example.notes:/callback",
 	}
-	send := func(p *pages, w http.ResponseWriter) { p.consent(w, http.StatusOK, view) }
+	send := func(p *pages, w http.ResponseWriter) { p.consent(w, view) }
 	page := show(t, "", send)
 	if diff := cmp.Diff(url.Values{"request": {"sealed"}, "csrf": {"token"}}, page.fields(t)); diff != "" {
 		t.Errorf("fields (-want +got):\n%s", diff)

@@ -119,6 +119,29 @@ func TestLoginHintFillsTheForm(t *testing.T) {
 	}
 }
 
+// TestPagesShowTheClient: what the registration says of the client is on the
+// login and consent pages.
+func TestPagesShowTheClient(t *testing.T) {
+	clients := providertest.DefaultClients()
+	clients[0].ClientURI, clients[0].LogoURI = "https://rp.example/about", "https://rp.example/logo.png"
+	clients[0].PolicyURI, clients[0].TOSURI = "https://rp.example/privacy", "https://rp.example/terms"
+	op := providertest.Start(t, &providertest.Options{Clients: clients})
+	b := providertest.NewBrowser(t)
+	login := b.Get(authorizeURL(op, codeRequest()))
+	consent := b.Submit(login, "submit", map[string]string{"username": "alice", "password": "alice"})
+	for _, page := range []*providertest.Page{login, consent} {
+		for _, want := range []string{clients[0].Name, clients[0].ClientURI, clients[0].LogoURI, clients[0].PolicyURI, clients[0].TOSURI} {
+			if !strings.Contains(page.Body, want) {
+				t.Errorf("%s does not show %s", page.URL.Path, want)
+			}
+		}
+	}
+	b.Submit(consent, "allow", nil)
+	if again := b.Get(authorizeURL(op, codeRequest().with(params{"prompt": "login"}))); !strings.Contains(again.Body, "asks you to sign in again") {
+		t.Error("the page does not say that it is a second login")
+	}
+}
+
 func TestConsent(t *testing.T) {
 	op := providertest.Start(t, nil)
 	b := providertest.NewBrowser(t)

@@ -8,28 +8,32 @@ import (
 )
 
 // authorizeResponse sends params to the client in the request's response mode.
-func (p *Provider) authorizeResponse(w http.ResponseWriter, r *http.Request, a *authorization, params url.Values) {
+func (p *Provider) authorizeResponse(w http.ResponseWriter, a *authorization, params url.Values) {
 	params.Del("state")
 	if a.hasState {
 		params.Set("state", a.state)
 	}
 	params.Set("iss", p.issuer) // RFC 9207 §2
-	target := *a.redirectURI
 	switch a.mode {
 	case fosite.ResponseModeFormPost:
 		// OAuth 2.0 Form Post Response Mode §2.
-		p.pages.formPost(w, newFormPostPage(target.String(), params))
+		p.pages.formPost(w, newFormPostPage(a.redirectURI.String(), params))
 	case fosite.ResponseModeFragment:
-		target.Fragment, target.RawFragment = "", ""
-		p.redirect(w, target.String()+"#"+params.Encode())
+		p.redirect(w, a.redirectURI.String()+"#"+params.Encode())
 	default:
-		// The registered query is kept as it is: RFC 6749 §3.1.2.
-		if target.RawQuery != "" {
-			target.RawQuery += "&"
-		}
-		target.RawQuery += params.Encode()
-		p.redirect(w, target.String())
+		p.redirect(w, withQuery(a.redirectURI, params))
 	}
+}
+
+// withQuery adds parameters to a registered URI. Its own query is kept as it
+// is: RFC 6749 §3.1.2.
+func withQuery(registered *url.URL, params url.Values) string {
+	u := *registered
+	if u.RawQuery != "" && len(params) > 0 {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += params.Encode()
+	return u.String()
 }
 
 // authorizeError sends an error to the client, or to a page as long as there is
@@ -45,5 +49,5 @@ func (p *Provider) authorizeError(w http.ResponseWriter, r *http.Request, a *aut
 	if e.Section.URL != "" {
 		params.Set("error_uri", e.Section.URL)
 	}
-	p.authorizeResponse(w, r, a, params)
+	p.authorizeResponse(w, a, params)
 }

@@ -3,6 +3,7 @@ package provider
 import (
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -74,11 +75,9 @@ func exact(path string) string {
 func (p *Provider) onlyMethods(methods string, next http.HandlerFunc) http.HandlerFunc {
 	allowed := strings.Split(methods, ", ")
 	return func(w http.ResponseWriter, r *http.Request) {
-		for _, method := range allowed {
-			if r.Method == method {
-				next(w, r)
-				return
-			}
+		if slices.Contains(allowed, r.Method) {
+			next(w, r)
+			return
 		}
 		w.Header().Set("Allow", methods)
 		p.writeJSON(w, http.StatusMethodNotAllowed, map[string]string{
@@ -114,7 +113,7 @@ func (p *Provider) handleHome(w http.ResponseWriter, r *http.Request) {
 	}
 	page := homePage{Issuer: p.issuer}
 	if session != nil {
-		page.Username = session.user.Username
+		page.Username, page.Name = session.user.Username, session.user.displayName()
 	}
 	p.pages.home(w, page)
 }

@@ -5,7 +5,7 @@ package provider
 // email, address and phone (OIDC Core §5.1), and groups.
 func SeedUsers() []User {
 	return []User{
-		{
+		{ //nolint:gosec // the password is public: it is the name
 			Username:     "alice",
 			PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$p5JwKsea3ke1F+mqCAl2rA$Jbpv3DUR9knxJqaTITKmMlr1i8vhSIdaHls2ZQc6FWE",
 			Groups:       []string{"staff", "admins"},
@@ -26,7 +26,7 @@ func SeedUsers() []User {
 				},
 			},
 		},
-		{
+		{ //nolint:gosec // the password is public: it is the name
 			Username:     "bob",
 			PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$o78CuUjIoNugQQlIzqA67A$wkFZTihXmHpqhGA8clcnPgvItu74mo6i4UvSCZ9T2wc",
 			Groups:       []string{"staff"},

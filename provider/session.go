@@ -59,12 +59,21 @@ func (s *grantSession) Clone() fosite.Session {
 	return &c
 }
 
-// clamp keeps every expiry within the grant's own: a refresh never extends the
-// family (RFC 9700 §4.14.2).
-func (s *grantSession) clamp() {
-	for kind, t := range s.expiresAt {
-		if t.After(s.grant.ExpiresAt) {
+// expire sets when tokens that are issued now expire: exactly by the lifetimes,
+// where fosite would round, and never after the grant, which no refresh extends
+// (RFC 9700 §4.14.2).
+func (s *grantSession) expire(now time.Time, lifetimes Lifetimes) {
+	for kind, life := range map[fosite.TokenType]Duration{
+		fosite.AccessToken: lifetimes.AccessToken, fosite.RefreshToken: lifetimes.RefreshToken,
+	} {
+		s.expiresAt[kind] = now.Add(time.Duration(life))
+		if s.expiresAt[kind].After(s.grant.ExpiresAt) {
 			s.expiresAt[kind] = s.grant.ExpiresAt
 		}
 	}
+}
+
+// expiresIn is the access token's "expires_in" (RFC 6749 §5.1) in seconds.
+func (s *grantSession) expiresIn(now time.Time) int64 {
+	return int64(s.expiresAt[fosite.AccessToken].Sub(now) / time.Second)
 }

@@ -133,7 +133,7 @@ func (p *Provider) readCookie(r *http.Request, name string) string {
 // setCookie sets a cookie for the browser's session; an empty value removes it.
 // Over https it is SameSite=None: silent renewal runs in a cross-site iframe.
 func (p *Provider) setCookie(w http.ResponseWriter, name, value string) {
-	cookie := &http.Cookie{
+	cookie := &http.Cookie{ //nolint:gosec // over http browsers refuse Secure (see above); the rest is set
 		Name: p.cookieName(name), Value: value, Path: "/",
 		HttpOnly: true, Secure: p.secure, SameSite: http.SameSiteLaxMode,
 	}

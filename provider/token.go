@@ -54,7 +54,7 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.log.InfoContext(ctx, "tokens issued", "client", req.GetClient().GetID(), "grant_type", form.Get("grant_type"))
-	p.writeJSON(w, http.StatusOK, tokenResponse(req, response))
+	p.writeJSON(w, http.StatusOK, tokenResponse(response, sessionOf(req).expiresIn(work.now)))
 }
 
 // tokenFailed answers an error, after writing what must survive it.
@@ -102,16 +102,17 @@ func cloneWithout(form url.Values, names ...string) url.Values {
 
 // refine completes what fosite accepted, grant by grant.
 func (p *Provider) refine(req fosite.AccessRequester, form url.Values, now time.Time) error {
-	switch form.Get("grant_type") {
-	case "refresh_token":
-		sessionOf(req).clamp()
-		return narrow(req, form)
-	case "client_credentials":
-		return p.grantToClient(req, now)
-	default:
-		sessionOf(req).clamp()
-		return nil
+	session, lifetimes := sessionOf(req), req.GetClient().(*client).lifetimes
+	if form.Get("grant_type") == "client_credentials" {
+		if err := p.grantToClient(req, now); err != nil {
+			return err
+		}
 	}
+	session.expire(now, lifetimes)
+	if form.Get("grant_type") == "refresh_token" {
+		return narrow(req, form)
+	}
+	return nil
 }
 
 // narrow applies the scope parameter of a refresh: a narrower scope narrows the
@@ -140,7 +141,7 @@ func narrow(req fosite.AccessRequester, form url.Values) error {
 // grantToClient makes the grant of client_credentials, RFC 6749 §4.4: the client
 // acts for itself, so scopes about a user make no sense.
 func (p *Provider) grantToClient(req fosite.AccessRequester, now time.Time) error {
-	c := req.GetClient().(*client) //nolint:errcheck,forcetypeassert // engineClientAuth returned it
+	c := req.GetClient().(*client) // engineClientAuth returned it
 	for _, scope := range req.GetRequestedScopes() {
 		if slices.Contains(userScopes, scope) {
 			return refuse(fosite.ErrInvalidScope, check{
@@ -155,23 +156,19 @@ func (p *Provider) grantToClient(req fosite.AccessRequester, now time.Time) erro
 	session := sessionOf(req)
 	session.grant = storage.Grant{
 		ClientID: c.ID, Subject: c.ID, RequestedAt: now, CreatedAt: now,
-		ExpiresAt: session.GetExpiresAt(fosite.AccessToken),
+		ExpiresAt: now.Add(time.Duration(c.lifetimes.AccessToken)),
 	}
 	req.SetID(randomString(16))
 	return nil
 }
 
 // tokenResponse is the body of a successful answer, RFC 6749 §5.1.
-func tokenResponse(req fosite.AccessRequester, response fosite.AccessResponder) map[string]any {
+func tokenResponse(response fosite.AccessResponder, expiresIn int64) map[string]any {
 	body := response.ToMap()
 	body["token_type"] = "Bearer" // fosite writes it in lower case
-	body["expires_in"] = secondsUntil(req.GetSession().GetExpiresAt(fosite.AccessToken))
+	body["expires_in"] = expiresIn
 	if body["scope"] == "" {
 		delete(body, "scope")
 	}
 	return body
 }
-
-// secondsUntil rounds: fosite rounds the expiry, and then cuts the difference
-// to the second, so that ten minutes would be 599 seconds half of the time.
-func secondsUntil(t time.Time) int64 { return int64(time.Until(t).Round(time.Second) / time.Second) }

@@ -43,13 +43,13 @@ func (t *tokens) AccessTokenSignature(_ context.Context, token string) string {
 
 // GenerateAccessToken returns a new access token in its client's format.
 func (t *tokens) GenerateAccessToken(ctx context.Context, req fosite.Requester) (token, signature string, err error) {
-	c := req.GetClient().(*client) //nolint:errcheck,forcetypeassert // GetClient of enginestore.go made it
+	c := req.GetClient().(*client) // GetClient of enginestore.go made it
 	if c.AccessTokenFormat == formatOpaque {
 		return t.HMACSHAStrategyUnPrefixed.GenerateAccessToken(ctx, req)
 	}
 	session := sessionOf(req)
 	session.jti = randomString(16)
-	token, err = t.keys.sign(ctx, jose.SignatureAlgorithm(c.AccessTokenAlg), typeAccessToken, t.accessTokenClaims(req))
+	token, err = t.keys.sign(ctx, jose.SignatureAlgorithm(c.AccessTokenAlg), typeAccessToken, t.accessTokenClaims(req, workFrom(ctx).now))
 	if err != nil {
 		return "", "", err
 	}
@@ -57,7 +57,7 @@ func (t *tokens) GenerateAccessToken(ctx context.Context, req fosite.Requester) 
 }
 
 // accessTokenClaims are those of RFC 9068 §2.2.
-func (t *tokens) accessTokenClaims(req fosite.Requester) map[string]any {
+func (t *tokens) accessTokenClaims(req fosite.Requester, now time.Time) map[string]any {
 	session := sessionOf(req)
 	claims := map[string]any{
 		"iss":       t.issuer,
@@ -65,7 +65,7 @@ func (t *tokens) accessTokenClaims(req fosite.Requester) map[string]any {
 		"aud":       req.GetGrantedAudience(),
 		"client_id": req.GetClient().GetID(),
 		"scope":     scopeString(req.GetGrantedScopes()),
-		"iat":       time.Now().Unix(),
+		"iat":       now.Unix(),
 		"exp":       session.GetExpiresAt(fosite.AccessToken).Unix(),
 		"jti":       session.jti,
 	}

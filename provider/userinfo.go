@@ -12,13 +12,13 @@ func (p *Provider) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 	// 1. Exactly one access token, in the header or the body. RFC 6750 §2.
 	raw, problem := p.bearerToken(w, r)
 	if problem.Status != 0 {
-		p.bearerError(w, r, problem, nil)
+		p.bearerError(w, r, problem)
 		return
 	}
 	// 2. It is live: the store decides, so a revoked one is dead at once.
 	token, grant, err := p.accessToken(r.Context(), raw)
 	if tokenIsDead(err) {
-		p.bearerError(w, r, protocolError{Status: http.StatusUnauthorized, Code: "invalid_token", Description: deadToken(err)}, nil)
+		p.bearerError(w, r, protocolError{Status: http.StatusUnauthorized, Code: "invalid_token", Description: deadToken(err)})
 		return
 	}
 	if err != nil {
@@ -29,13 +29,13 @@ func (p *Provider) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 	if !slices.Contains(token.Scopes, scopeOpenID) {
 		p.bearerError(w, r, protocolError{
 			Status: http.StatusForbidden, Code: "insufficient_scope", Description: "The access token was not granted the scope openid.",
-		}, nil)
+		})
 		return
 	}
 	// 4. Its user is still registered. Who is not, has no live tokens.
 	user := p.users.bySubject(grant.Subject)
 	if user == nil {
-		p.bearerError(w, r, protocolError{Status: http.StatusUnauthorized, Code: "invalid_token", Description: deadToken(errTokenUnknown)}, nil)
+		p.bearerError(w, r, protocolError{Status: http.StatusUnauthorized, Code: "invalid_token", Description: deadToken(errTokenUnknown)})
 		return
 	}
 	// 5. The claims that its scopes ask for. OIDC Core §5.4.

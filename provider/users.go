@@ -29,7 +29,7 @@ type directory struct {
 func newDirectory(users []User) (*directory, error) {
 	d := &directory{byName: map[string]*user{}, bySub: map[string]*user{}, gate: newPasswordGate()}
 	for _, u := range users {
-		entry := &user{User: u, subject: u.Claims["sub"].(string)} //nolint:errcheck,forcetypeassert // validated
+		entry := &user{User: u, subject: u.Claims["sub"].(string)} // validated
 		if u.PasswordHash != "" {
 			hash, err := parsePasswordHash(u.PasswordHash)
 			if err != nil {

@@ -311,7 +311,15 @@ func (c *Client) checkTokens() *problem {
 		return problemf("access_token_format", "%q is not %s or %s", c.AccessTokenFormat, formatJWT, formatOpaque)
 	case slices.Contains(c.Audience, ""):
 		return problemf("audience", "holds an empty value")
-	case c.Lifetimes != nil:
+	}
+	for _, link := range []struct{ field, uri string }{
+		{"client_uri", c.ClientURI}, {"logo_uri", c.LogoURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI},
+	} {
+		if link.uri != "" && webURL(link.uri) == "" {
+			return problemf(link.field, "%q is not an http or https URL", link.uri)
+		}
+	}
+	if c.Lifetimes != nil {
 		return c.Lifetimes.check()
 	}
 	return nil

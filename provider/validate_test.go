@@ -62,6 +62,11 @@ func TestInvalidValues(t *testing.T) {
 		{"unknown access token algorithm", client("client_id: a", "access_token_signing_alg: HS256"), `access_token_signing_alg: "HS256" is not one of`},
 		{"unknown access token format", client("client_id: a", "access_token_format: saml"), `access_token_format: "saml" is not jwt or opaque`},
 		{"empty audience", client("client_id: a", "audience: ['']"), `audience: holds an empty value`},
+		{"page that is no web page", client("client_id: a", "client_uri: example.com"), `f.yaml:4: client "a": client_uri: "example.com" is not an http or https URL`},
+		{"logo that is a script", client("client_id: a", "logo_uri: 'javascript:alert(1)'"), `logo_uri: "javascript:alert(1)" is not an http or https URL`},
+		{"policy without a host", client("client_id: a", "policy_uri: 'https:///x'"), `policy_uri: "https:///x" is not an http or https URL`},
+		{"terms as data", client("client_id: a", "tos_uri: 'data:,x'"), `tos_uri: "data:,x" is not an http or https URL`},
+		{"plain http to another machine", redirect("http://rp:3000/callback"), `or set insecure_http_redirect_uris for this client`},
 		{"lifetime of a client", client("client_id: a", "lifetimes: {code: 11m}"), `f.yaml:4: client "a": lifetimes: code: 11m0s is more than ten minutes`},
 
 		{"user without name", user("password: p", "claims: {sub: s}"), `f.yaml:2: user number 1: username: is missing`},
@@ -85,6 +90,8 @@ func TestInvalidValues(t *testing.T) {
 func TestValidValues(t *testing.T) {
 	for _, text := range []string{
 		redirect("http://127.0.0.1/callback"),
+		redirect("http://rp:3000/callback") + "  insecure_http_redirect_uris: true\n",
+		client("client_id: a", "client_uri: 'http://a'", "logo_uri: 'https://a/logo.png'", "policy_uri: 'https://a/p'", "tos_uri: 'https://a/t'"),
 		redirect("com.example.app:/callback"),
 		redirect("https://a/?query=kept"),
 		client("client_id: a", "response_types: ['token id_token code']", "grant_types: [implicit, authorization_code]"),

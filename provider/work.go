@@ -52,7 +52,7 @@ func (p *Provider) begin(ctx context.Context) (context.Context, *work) {
 
 // workFrom returns the unit of work of a context made by begin.
 func workFrom(ctx context.Context) *work {
-	return ctx.Value(workKey{}).(*work) //nolint:errcheck,forcetypeassert // every engine call is made under begin
+	return ctx.Value(workKey{}).(*work) // every engine call is made under begin
 }
 
 // code reads a code once: fosite asks for it up to four times in one request,

@@ -3,6 +3,7 @@ package providertest
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -15,7 +16,7 @@ import (
 // Browser is a user agent without JavaScript: it keeps cookies, follows
 // redirects within the provider and fills in forms.
 type Browser struct {
-	t      testing.TB
+	tb     testing.TB
 	client *http.Client
 }
 
@@ -37,13 +38,13 @@ type form struct {
 }
 
 // NewBrowser returns a browser with no cookies.
-func NewBrowser(t testing.TB) *Browser {
-	t.Helper()
+func NewBrowser(tb testing.TB) *Browser {
+	tb.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		t.Fatalf("cookie jar: %v", err)
+		tb.Fatalf("cookie jar: %v", err)
 	}
-	return &Browser{t: t, client: &http.Client{
+	return &Browser{tb: tb, client: &http.Client{
 		Jar:           jar,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -51,67 +52,65 @@ func NewBrowser(t testing.TB) *Browser {
 
 // Get opens a URL of the provider and follows its redirects.
 func (b *Browser) Get(target string) *Page {
-	b.t.Helper()
-	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, target, nil)
+	b.tb.Helper()
+	req, err := http.NewRequestWithContext(b.tb.Context(), http.MethodGet, target, nil)
 	if err != nil {
-		b.t.Fatalf("GET %s: %v", target, err)
+		b.tb.Fatalf("GET %s: %v", target, err)
 	}
 	return b.do(req)
 }
 
 // Post sends a form to a URL of the provider and follows its redirects.
 func (b *Browser) Post(target string, fields url.Values) *Page {
-	b.t.Helper()
-	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, target, strings.NewReader(fields.Encode()))
+	b.tb.Helper()
+	req, err := http.NewRequestWithContext(b.tb.Context(), http.MethodPost, target, strings.NewReader(fields.Encode()))
 	if err != nil {
-		b.t.Fatalf("POST %s: %v", target, err)
+		b.tb.Fatalf("POST %s: %v", target, err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return b.do(req)
 }
 
 func (b *Browser) do(req *http.Request) *Page {
-	b.t.Helper()
+	b.tb.Helper()
 	for range 10 {
-		resp, err := b.client.Do(req) //nolint:gosec // a test's own request
+		resp, err := b.client.Do(req)
 		if err != nil {
-			b.t.Fatalf("%s %s: %v", req.Method, req.URL.Path, err)
+			b.tb.Fatalf("%s %s: %v", req.Method, req.URL.Path, err)
 		}
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		if err != nil {
-			b.t.Fatalf("read %s: %v", req.URL.Path, err)
+			b.tb.Fatalf("read %s: %v", req.URL.Path, err)
 		}
 		page := &Page{Status: resp.StatusCode, Header: resp.Header, URL: req.URL, Body: string(body)}
 		location, err := resp.Location()
 		if err != nil {
-			page.forms = parseForms(b.t, body)
+			page.forms = parseForms(b.tb, body)
 			return page
 		}
 		if location.Host != req.URL.Host {
 			page.Callback = location
 			return page
 		}
-		if req, err = http.NewRequestWithContext(b.t.Context(), http.MethodGet, location.String(), nil); err != nil {
-			b.t.Fatalf("redirect: %v", err)
+		if req, err = http.NewRequestWithContext(b.tb.Context(), http.MethodGet, location.String(), nil); err != nil {
+			b.tb.Fatalf("redirect: %v", err)
 		}
 	}
-	b.t.Fatal("too many redirects within the provider")
+	b.tb.Fatal("too many redirects within the provider")
 	return nil
 }
 
 // Submit fills in the page's first form and presses the button with an id.
 func (b *Browser) Submit(page *Page, buttonID string, fill map[string]string) *Page {
-	b.t.Helper()
+	b.tb.Helper()
 	for _, f := range page.forms {
 		button, ok := f.buttons[buttonID]
 		if !ok {
 			continue
 		}
 		fields := url.Values{}
-		for name, values := range f.fields {
-			fields[name] = values
-		}
+		maps.Copy(fields, f.fields)
 		for name, value := range fill {
 			fields.Set(name, value)
 		}
@@ -120,18 +119,18 @@ func (b *Browser) Submit(page *Page, buttonID string, fill map[string]string) *P
 		}
 		action, err := page.URL.Parse(f.action)
 		if err != nil {
-			b.t.Fatalf("form action %q: %v", f.action, err)
+			b.tb.Fatalf("form action %q: %v", f.action, err)
 		}
 		return b.Post(action.String(), fields)
 	}
-	b.t.Fatalf("%s has no button #%s:\n%s", page.URL.Path, buttonID, page.Body)
+	b.tb.Fatalf("%s has no button #%s:\n%s", page.URL.Path, buttonID, page.Body)
 	return nil
 }
 
 // SignIn walks an authorization request through login and consent, allows it,
 // and returns where the provider sent the browser. It is not followed.
 func (b *Browser) SignIn(authorizeURL, username, password string) *url.URL {
-	b.t.Helper()
+	b.tb.Helper()
 	page := b.Get(authorizeURL)
 	if page.URL.Path == "/login" && page.Callback == nil {
 		page = b.Submit(page, "submit", map[string]string{"username": username, "password": password})
@@ -140,7 +139,7 @@ func (b *Browser) SignIn(authorizeURL, username, password string) *url.URL {
 		page = b.Submit(page, "allow", nil)
 	}
 	if page.Callback == nil {
-		b.t.Fatalf("no redirect to the client, but %d at %s:\n%s", page.Status, page.URL.Path, page.Body)
+		b.tb.Fatalf("no redirect to the client, but %d at %s:\n%s", page.Status, page.URL.Path, page.Body)
 	}
 	return page.Callback
 }
@@ -163,11 +162,11 @@ func (p *Page) FormAction() string {
 	return p.forms[0].action
 }
 
-func parseForms(t testing.TB, body []byte) []form {
-	t.Helper()
+func parseForms(tb testing.TB, body []byte) []form {
+	tb.Helper()
 	root, err := html.Parse(bytes.NewReader(body))
 	if err != nil {
-		t.Fatalf("parse the page: %v", err)
+		tb.Fatalf("parse the page: %v", err)
 	}
 	var forms []form
 	for node := range root.Descendants() {

@@ -53,18 +53,18 @@ type Server struct {
 }
 
 // Start runs a provider until the test ends.
-func Start(t testing.TB, o *Options) *Server {
-	t.Helper()
+func Start(tb testing.TB, o *Options) *Server {
+	tb.Helper()
 	if o == nil {
 		o = &Options{}
 	}
-	store, err := bolt.Open(filepath.Join(t.TempDir(), "provider.db"), &bolt.Options{NoSync: true})
+	store, err := bolt.Open(filepath.Join(tb.TempDir(), "provider.db"), &bolt.Options{NoSync: true})
 	if err != nil {
-		t.Fatalf("open the store: %v", err)
+		tb.Fatalf("open the store: %v", err)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatalf("listen: %v", err)
+		tb.Fatalf("listen: %v", err)
 	}
 	s := &Server{Store: store, issuer: "http://" + listener.Addr().String()}
 	config := provider.Config{Issuer: s.issuer, Store: store, Clients: o.Clients, Users: o.Users}
@@ -74,20 +74,20 @@ func Start(t testing.TB, o *Options) *Server {
 	if o.Configure != nil {
 		o.Configure(&config)
 	}
-	if s.Provider, err = provider.New(t.Context(), config); err != nil {
-		t.Fatalf("make the provider: %v", err)
+	if s.Provider, err = provider.New(tb.Context(), config); err != nil {
+		tb.Fatalf("make the provider: %v", err)
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	_ = server.Listener.Close()
 	server.Listener = listener
 	server.Start()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		server.Close()
 		if err := s.Provider.Close(); err != nil {
-			t.Errorf("close the provider: %v", err)
+			tb.Errorf("close the provider: %v", err)
 		}
 		if err := store.Close(); err != nil {
-			t.Errorf("close the store: %v", err)
+			tb.Errorf("close the store: %v", err)
 		}
 	})
 	return s

@@ -15,7 +15,7 @@ import (
 // every name below it, and resolves all others as usual.
 func Transport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // net/http documents its type
+	t := http.DefaultTransport.(*http.Transport).Clone() // net/http documents its type
 	t.Proxy = nil
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)
