@@ -271,3 +271,17 @@ func TestReadyWaits(t *testing.T) {
 		t.Errorf("after: %v", err)
 	}
 }
+
+// TestAccessTokenIsNoHint: the same key signs both, so "typ" tells them apart.
+func TestAccessTokenIsNoHint(t *testing.T) {
+	clients := providertest.DefaultClients()
+	clients[0].AccessTokenAlg = "RS256"
+	op := serving(t, provider.Config{Clients: clients})
+	tokens := op.token(t, redeem(op.code(t)))
+	for kind, want := range map[string]string{"id_token": "", "access_token": "invalid_request"} {
+		silent := codeRequest().with(params{"prompt": "none", "id_token_hint": tokens.text(kind)})
+		if got := op.authorize(t, silent).Get("error"); got != want {
+			t.Errorf("%s as hint: error %q, want %q", kind, got, want)
+		}
+	}
+}

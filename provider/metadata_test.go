@@ -136,8 +136,13 @@ func TestPublicDocuments(t *testing.T) {
 				name, header string
 				status       int
 			}{
-				{"the tag", tag, 304}, {"weak", "W/" + tag, 304}, {"one of several", `"x", ` + tag, 304}, {"any", "*", 304},
-				{"another", `"x"`, 200}, {"without quotes", strings.Trim(tag, `"`), 200}, {"none", "", 200},
+				{"the tag", tag, 304},
+				{"weak", "W/" + tag, 304},
+				{"one of several", `"x", ` + tag, 304},
+				{"any", "*", 304},
+				{"another", `"x"`, 200},
+				{"without quotes", strings.Trim(tag, `"`), 200},
+				{"none", "", 200},
 			} {
 				a := get(t, op.URL()+path, func(r *http.Request) { r.Header.Set("If-None-Match", tt.header) })
 				if a.Status != tt.status || (a.Raw == "") != (tt.status == 304) || a.Header.Get("ETag") != tag {

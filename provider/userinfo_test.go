@@ -90,7 +90,7 @@ func TestUserInfoClaims(t *testing.T) {
 func expectedClaims(t *testing.T, user provider.User, scope string) map[string]any {
 	t.Helper()
 	claims := map[string]any{"sub": user.Claims["sub"]}
-	for _, scope := range strings.Fields(scope) {
+	for scope := range strings.FieldsSeq(scope) {
 		for _, name := range claimsOfScope[scope] {
 			claims[name] = user.Claims[name]
 			if name == "groups" {

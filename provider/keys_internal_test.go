@@ -1,0 +1,100 @@
+package provider
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/oidclab/oidclab/storage/storagetest"
+)
+
+// signWith signs {"sub":"alice"} with any key, under any kid.
+func signWith(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string) string {
+	t.Helper()
+	options := (&jose.SignerOptions{}).WithType(typeJWT).WithHeader("kid", kid)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jwt.Signed(signer).Claims(map[string]any{"sub": "alice"}).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// TestKeyringVerifies: each token has one thing wrong, RFC 8725 §3.
+func TestKeyringVerifies(t *testing.T) {
+	private := map[jose.SignatureAlgorithm]jose.JSONWebKey{}
+	var fixed []jose.JSONWebKey
+	for _, alg := range signingAlgorithms {
+		key, _, err := newSigningKey(alg, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		private[alg] = key
+		fixed = append(fixed, key)
+	}
+	keys, err := openKeyring(t.Context(), storagetest.NewModel(), fixed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, _, err := newSigningKey(jose.RS256, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaKey := private[jose.RS256]
+	rsaPublic, err := x509.MarshalPKIXPublicKey(rsaKey.Public().Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accessToken, err := keys.sign(t.Context(), jose.RS256, typeAccessToken, map[string]any{"sub": "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT","kid":"` + rsaKey.KeyID + `"}`))
+	tests := []struct {
+		name, token string
+		good        bool
+	}{
+		{"RS256", signWith(t, jose.RS256, rsaKey.Key, rsaKey.KeyID), true},
+		{"ES256", signWith(t, jose.ES256, private[jose.ES256].Key, private[jose.ES256].KeyID), true},
+		{"EdDSA", signWith(t, jose.EdDSA, private[jose.EdDSA].Key, private[jose.EdDSA].KeyID), true},
+		{"another typ", accessToken, false},
+		{"a foreign key", signWith(t, jose.RS256, foreign.Key, rsaKey.KeyID), false},
+		{"an unknown kid", signWith(t, jose.RS256, rsaKey.Key, "unknown"), false},
+		{"no kid", signWith(t, jose.RS256, rsaKey.Key, ""), false},
+		{"the kid of another key", signWith(t, jose.RS256, rsaKey.Key, private[jose.ES256].KeyID), false},
+		{"another algorithm of the same key", signWith(t, jose.PS256, rsaKey.Key, rsaKey.KeyID), false},
+		{"a longer hash", signWith(t, jose.RS512, rsaKey.Key, rsaKey.KeyID), false},
+		{"HMAC with the public key", signWith(t, jose.HS256, rsaPublic, rsaKey.KeyID), false},
+		{"alg none", none + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"alice"}`)) + ".", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			claims, err := keys.verify(t.Context(), tt.token, typeJWT)
+			if good := err == nil && claims["sub"] == "alice"; good != tt.good {
+				t.Errorf("verify: %v, %v", claims, err)
+			}
+		})
+	}
+}
+
+// TestDerivedKeysDiffer: by purpose and by secret.
+func TestDerivedKeysDiffer(t *testing.T) {
+	seen := map[string]bool{}
+	for _, secret := range []string{"one secret", "another secret"} {
+		k := &keyring{secret: []byte(secret)}
+		for _, purpose := range []string{"token hmac", "csrf", "pending request"} {
+			key := string(k.derive(purpose))
+			if len(key) != 32 || seen[key] || key != string(k.derive(purpose)) {
+				t.Errorf("%s, %s: %x", secret, purpose, key)
+			}
+			seen[key] = true
+		}
+	}
+}
