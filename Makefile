@@ -26,7 +26,7 @@ build: ## build bin/oidclab
 	$(GO) build -trimpath -o bin/oidclab ./cmd/oidclab
 
 golden: chromium ## write testdata/wire and the pictures of the README anew
-	$(GO) test -count=1 ./clients/lab -run 'TestTranscripts|TestPictures' -update
+	$(GO) test -count=1 ./clients/lab -run 'TestTranscripts|TestCommandLine|TestPictures' -update
 
 # The browser tests need Chromium. On Debian it is installed here.
 chromium:

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/oidclab/oidclab/clients/api"
@@ -63,7 +64,7 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		Store:     store,
 		Clients:   append(registrations(c.at, c.secrets), c.cfg.Clients...),
 		Users:     c.cfg.Users,
-		Scopes:    append(append([]provider.Scope(nil), notesScopes...), c.cfg.Scopes...),
+		Scopes:    scopes(c.cfg.Scopes),
 		Lifetimes: c.cfg.Lifetimes,
 		Logger:    c.cfg.Logger,
 		HomeURL:   c.at[home],
@@ -75,6 +76,18 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 	c.lab.opened(op, p.Close)
 	c.serve(op, p)
 	return nil
+}
+
+// scopes are the configured ones and those of the API, unless the configuration
+// describes these itself.
+func scopes(configured []provider.Scope) []provider.Scope {
+	list := slices.Clone(configured)
+	for _, own := range notesScopes {
+		if !slices.ContainsFunc(configured, func(s provider.Scope) bool { return s.Name == own.Name }) {
+			list = append(list, own)
+		}
+	}
+	return list
 }
 
 func (c *composer) implicit(context.Context) error {

@@ -226,15 +226,15 @@ func (tab *Tab) Look(width int64, dark bool) {
 	}))
 }
 
-// Screenshot writes the whole page as a PNG.
+// Screenshot writes what the window shows as a PNG.
 func (tab *Tab) Screenshot(path string) {
 	tab.t.Helper()
-	picture, err := chromedp.Run(tab.ctx, chromedp.FullScreenshot(100))
+	picture, err := chromedp.Run(tab.ctx, chromedp.CaptureScreenshot())
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o755)
+		err = os.MkdirAll(filepath.Dir(path), 0o750)
 	}
 	if err == nil {
-		err = os.WriteFile(path, picture, 0o644)
+		err = os.WriteFile(path, picture, 0o600)
 	}
 	if err != nil {
 		tab.t.Fatal(err)
