@@ -1,17 +1,49 @@
-// Package provider is an OpenID Provider.
+// Package provider is an OpenID Provider: an http.Handler for everything below
+// its issuer. The engine is ory/fosite, which parses, validates and issues;
+// what it leaves out, or does otherwise than the specifications ask, is here.
+//
+// # Endpoints
+//
+//	path                                      file            specification
+//	/.well-known/openid-configuration         metadata.go     OIDC Discovery 1.0
+//	/.well-known/oauth-authorization-server   metadata.go     RFC 8414
+//	/jwks                                     metadata.go     RFC 7517
+//	/authorize                                authorize.go    RFC 6749 §3.1, OIDC Core §3, RFC 9207
+//	/login, /consent                          login.go, consent.go
+//	/token                                    token.go        RFC 6749 §3.2, RFC 7636
+//	/userinfo                                 userinfo.go     OIDC Core §5.3, RFC 6750
+//	/introspect                               introspect.go   RFC 7662
+//	/revoke                                   revoke.go       RFC 7009
+//	/logout                                   logout.go       OIDC RP-Initiated Logout 1.0
+//	/healthz, /readyz                         metadata.go
+//
+// # From an authorization request to tokens
+//
+//	browser                  provider                                   store
+//	GET /authorize     →     validate (authorization.go)
+//	                   ←     303 /login?request=…  the request, sealed (seal.go)
+//	POST /login        →     check the form and the password        →   session
+//	                   ←     303 /consent?request=…
+//	POST /consent      →     issue code and tokens (engine.go)      →   consent, grant, code
+//	                   ←     303 redirect_uri?code=…&iss=… (response.go)
+//	client
+//	POST /token        →     check client, code and verifier
+//	                         collect the writes (work.go)           →   code used, tokens
+//	                   ←     200 tokens, after the commit
+//
+// Nothing is stored for a visitor who does not sign in: the pending request
+// travels through the pages, encrypted. A request's writes form one unit of
+// work, which the store applies or refuses as a whole, so a code is redeemed at
+// most once, whatever the concurrency.
+//
+// # Reading order
+//
+//	config.go         what a provider is told: clients, users, lifetimes
+//	provider.go       how it is put together; routes.go: what is served where
+//	authorize.go      the authorization endpoint, numbered; authorization.go: its checks
+//	token.go          the token endpoint, numbered; clientauth.go: who asks
+//	engine.go         which parts of fosite are used, and how
+//	enginestore.go    the storage that fosite sees; work.go: a request's unit of work
+//	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them
+//	errors.go         every error answer, and the checks behind them
 package provider
-
-import (
-	_ "github.com/chromedp/chromedp"
-	_ "github.com/coreos/go-oidc/v3/oidc"
-	_ "github.com/go-jose/go-jose/v4"
-	_ "github.com/google/go-cmp/cmp"
-	_ "github.com/ory/fosite/compose"
-	_ "github.com/rogpeppe/go-internal/testscript"
-	_ "github.com/spf13/cobra"
-	_ "go.etcd.io/bbolt"
-	_ "go.yaml.in/yaml/v3"
-	_ "golang.org/x/crypto/argon2"
-	_ "golang.org/x/oauth2"
-	_ "golang.org/x/sync/singleflight"
-)
