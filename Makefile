@@ -6,7 +6,8 @@ SHELL := bash
 
 GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-LINT_CONFIG   ?= ../shared/golangci.yml
+# The settings are shared with neighbouring projects; a lone checkout has a copy.
+LINT_CONFIG   ?= $(firstword $(wildcard ../shared/golangci.yml) .golangci.yml)
 
 .PHONY: help test lint demo build chromium golden
 
