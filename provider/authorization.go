@@ -191,12 +191,17 @@ func (p *Provider) checkScope(_ context.Context, a *authorization) error {
 			})
 		}
 		// OIDC Core §11: ignored unless a code brings the refresh token.
-		if scope == scopeOfflineAccess && !(slices.Contains(a.responseTypes, "code") && a.client.GetGrantTypes().Has("refresh_token")) {
+		if scope == scopeOfflineAccess && !a.bringsRefreshToken() {
 			continue
 		}
 		a.scopes = append(a.scopes, scope)
 	}
 	return nil
+}
+
+// bringsRefreshToken reports whether a refresh token can come of the request.
+func (a *authorization) bringsRefreshToken() bool {
+	return slices.Contains(a.responseTypes, "code") && slices.Contains(a.client.GrantTypes, "refresh_token")
 }
 
 // checkProofKey asks for PKCE early; fosite asks again when it issues the code.

@@ -52,6 +52,7 @@ func TestDeniedConsent(t *testing.T) {
 // must not use the response (RFC 6749 §10.12).
 func TestTamperedState(t *testing.T) {
 	eachClient(t, func(t *testing.T, l *running, tab *browsertest.Tab, client string) {
+		t.Helper()
 		callback := l.callback(t, tab, client)
 		tab.Navigate(strings.Replace(callback, "state=", "state=x", 1))
 		tab.WaitText("#error", "state")
@@ -63,6 +64,7 @@ func TestTamperedState(t *testing.T) {
 // browser and in another one.
 func TestReplayedCallback(t *testing.T) {
 	eachClient(t, func(t *testing.T, l *running, tab *browsertest.Tab, client string) {
+		t.Helper()
 		callback := l.callback(t, tab, client)
 		tab.Navigate(callback)
 		tab.Wait(`body[data-state="signed-in"]`)
