@@ -263,10 +263,10 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 // request makes fosite's view of a stored grant, anew each time: its handlers
 // change what they are given.
 func (s engineStore) request(grant storage.Grant) (*fosite.Request, error) {
-	c := s.p.client(grant.ClientID)
-	if c == nil {
+	if !s.p.partiesRemain(grant) {
 		return nil, fosite.ErrNotFound
 	}
+	c := s.p.client(grant.ClientID)
 	session := newGrantSession(grant, c.IDTokenSignedResponseAlg)
 	session.stored = true
 	form := url.Values{}

@@ -48,7 +48,7 @@ func (p *Provider) handleIntrospect(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) introspection(ctx context.Context, caller *client, raw string) (map[string]any, error) {
 	token, grant, err := p.accessToken(ctx, raw)
 	if err == nil {
-		if !mayIntrospect(caller, token, grant) || p.ownerIsGone(grant) {
+		if !mayIntrospect(caller, token, grant) {
 			return nil, nil //nolint:nilnil // "inactive"
 		}
 		return p.describeAccessToken(token, grant), nil
@@ -62,7 +62,7 @@ func (p *Provider) introspection(ctx context.Context, caller *client, raw string
 		return nil, nil //nolint:nilnil // "inactive"
 	case err != nil:
 		return nil, err
-	case grant.ClientID != caller.ID, p.ownerIsGone(grant):
+	case grant.ClientID != caller.ID:
 		// A refresh token is for the provider and its client alone.
 		return nil, nil //nolint:nilnil // "inactive"
 	}
@@ -74,12 +74,6 @@ func (p *Provider) introspection(ctx context.Context, caller *client, raw string
 func mayIntrospect(caller *client, token storage.AccessToken, grant storage.Grant) bool {
 	return grant.ClientID == caller.ID ||
 		caller.ResourceServer != "" && slices.Contains(token.Audience, caller.ResourceServer)
-}
-
-// ownerIsGone reports whether the grant's user is no longer registered. A
-// client's own grant has none.
-func (p *Provider) ownerIsGone(grant storage.Grant) bool {
-	return grant.Subject != grant.ClientID && p.users.bySubject(grant.Subject) == nil
 }
 
 func (p *Provider) describeAccessToken(token storage.AccessToken, grant storage.Grant) map[string]any {

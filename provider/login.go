@@ -38,7 +38,7 @@ func (p *Provider) openInteraction(ctx context.Context, w http.ResponseWriter, r
 // handleLogin serves GET and POST /login, the page that an authorization
 // request leads to when the user must sign in.
 func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
-	ctx, work := p.begin(r.Context())
+	ctx, _ := p.begin(r.Context())
 	// 1. The page belongs to a pending authorization request.
 	in, ok := p.openInteraction(ctx, w, r)
 	if !ok {
@@ -65,10 +65,7 @@ func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 4. A new session, written before anybody relies on it.
-	session, err := p.startSession(w, r, work, user)
-	if err == nil {
-		err = work.commit(ctx)
-	}
+	session, err := p.startSession(ctx, w, r, user)
 	if err != nil {
 		p.pageError(w, r, err)
 		return

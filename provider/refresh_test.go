@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
 )
 
@@ -128,5 +129,41 @@ func TestRefreshChecksEveryInput(t *testing.T) {
 	// The control, and that none of these killed the family.
 	if a := postForm(t, op.URL()+"/token", refreshRequest(tokens.text("refresh_token")), nil); a.Status != http.StatusOK {
 		t.Errorf("the untouched request: %d %s", a.Status, a.Raw)
+	}
+}
+
+// TestNothingForWhoIsNotRegisteredAnyMore: a user or a client that was taken out
+// of the configuration gets no further tokens for what was granted before.
+func TestNothingForWhoIsNotRegisteredAnyMore(t *testing.T) {
+	op := providertest.Start(t, nil)
+	onlyBob, onlyWeb := provider.SeedUsers()[1:], providertest.DefaultClients()[1:]
+	tokens := tokensFor(t, op, codeRequest())
+	code := signIn(t, op, codeRequest()).Get("code")
+	for _, tt := range []struct {
+		name    string
+		clients []provider.Client
+		users   []provider.User
+		status  int
+		want    string
+	}{
+		{"the user", nil, onlyBob, 400, "invalid_grant"},
+		{"the client", onlyWeb, nil, 401, "invalid_client"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			after := sameStore(t, op, tt.clients, tt.users)
+			wantError(t, after.token(t, redeem(code)), tt.status, tt.want)
+			wantError(t, after.token(t, refreshRequest(tokens.text("refresh_token"))), tt.status, tt.want)
+			if got := after.userinfo(t, tokens.text("access_token")); got != http.StatusUnauthorized {
+				t.Errorf("userinfo: %d", got)
+			}
+		})
+	}
+	// The control: with both registered, all of it works.
+	again := sameStore(t, op, nil, nil)
+	if a := again.token(t, redeem(code)); a.Status != http.StatusOK {
+		t.Errorf("redeem: %d %s", a.Status, a.Raw)
+	}
+	if a := again.token(t, refreshRequest(tokens.text("refresh_token"))); a.Status != http.StatusOK {
+		t.Errorf("refresh: %d %s", a.Status, a.Raw)
 	}
 }

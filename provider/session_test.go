@@ -353,4 +353,11 @@ func TestSessionStoreFailure(t *testing.T) {
 	}
 	store.repair()
 	wantSession(t, op, b, false)
+	// A failure at a second login costs nobody the session they have.
+	b, _ = signedIn(t, op)
+	page = b.Get(authorizeURL(op, codeRequest().with(params{"prompt": "login"})))
+	store.fail("Commit")
+	b.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"})
+	store.repair()
+	wantSession(t, op, b, true)
 }

@@ -47,8 +47,10 @@ func (p *Provider) currentSession(r *http.Request) (*ssoSession, error) {
 
 // startSession signs the user in: a new cookie value in every case, so that a
 // value planted before the login is worth nothing (session fixation). The
-// public "sid" stays when the same user signs in again.
-func (p *Provider) startSession(w http.ResponseWriter, r *http.Request, work *work, u *user) (*ssoSession, error) {
+// public "sid" stays when the same user signs in again. The cookie comes only
+// after the session is stored: a failure costs nobody the session they had.
+func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, u *user) (*ssoSession, error) {
+	work := workFrom(ctx)
 	before, err := p.currentSession(r)
 	if err != nil {
 		return nil, err
@@ -69,6 +71,9 @@ func (p *Provider) startSession(w http.ResponseWriter, r *http.Request, work *wo
 		}
 	}
 	work.onSuccess.Sessions = append(work.onSuccess.Sessions, session)
+	if err := work.commit(ctx); err != nil {
+		return nil, err
+	}
 	p.setCookie(w, sessionCookie, value)
 	return &ssoSession{Session: session, user: u}, nil
 }

@@ -117,10 +117,18 @@ func (p *Provider) accessToken(ctx context.Context, raw string) (storage.AccessT
 		return token, grant, errTokenRevoked
 	case !time.Now().Before(token.ExpiresAt):
 		return token, grant, errTokenExpired
-	case p.client(grant.ClientID) == nil:
+	case !p.partiesRemain(grant):
 		return token, grant, errTokenUnknown
 	}
 	return token, grant, nil
+}
+
+// partiesRemain reports whether the grant's client and user are still
+// registered: what was issued to or about those who are not is dead. A client's
+// own grant has no user (RFC 6749 §4.4).
+func (p *Provider) partiesRemain(grant storage.Grant) bool {
+	return p.client(grant.ClientID) != nil &&
+		(grant.Subject == grant.ClientID || p.users.bySubject(grant.Subject) != nil)
 }
 
 // refreshToken returns a live refresh token with its grant.
@@ -139,6 +147,8 @@ func (p *Provider) refreshToken(ctx context.Context, raw string) (storage.Refres
 		return token, grant, errTokenRevoked
 	case !time.Now().Before(token.ExpiresAt):
 		return token, grant, errTokenExpired
+	case !p.partiesRemain(grant):
+		return token, grant, errTokenUnknown
 	}
 	return token, grant, nil
 }

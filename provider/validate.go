@@ -83,6 +83,9 @@ func validateEntries(clients []Client, users []User, scopes []Scope, lifetimes L
 			p = problemf("username", "another user has it already")
 		case subjects[sub]:
 			p = problemf("claims", "sub %q: another user has it already", sub)
+		case ids[sub]:
+			// A client's own tokens have the client_id as "sub".
+			p = problemf("claims", "sub %q: a client has it as its client_id (RFC 9068 §5)", sub)
 		}
 		if p != nil {
 			return p.at("users", i, "user", u.Username)

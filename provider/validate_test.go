@@ -80,6 +80,7 @@ func TestInvalidValues(t *testing.T) {
 		{"sub a number", user("username: u", "password: p", "claims: {sub: 7}"), `claims: sub must be text: put it in quotes`},
 		{"sub too long", user("username: u", "password: p", "claims: {sub: "+strings.Repeat("x", 256)+"}"), `claims: sub must be at most 255`},
 		{"username twice", user("username: u", "password: p", "claims: {sub: a}") + user("username: u", "password: p", "claims: {sub: b}")[len("users:\n"):], `f.yaml:5: user "u": username: another user has it already`},
+		{"sub of a client", client("client_id: a") + user("username: u", "password: p", "claims: {sub: a}"), `user "u": claims: sub "a": a client has it as its client_id (RFC 9068 §5)`},
 		{"sub twice", user("username: u", "password: p", "claims: {sub: a}") + user("username: v", "password: p", "claims: {sub: a}")[len("users:\n"):], `f.yaml:7: user "v": claims: sub "a": another user has it already`},
 	} {
 		t.Run(tt.name, func(t *testing.T) { refuses(t, tt.text, tt.want) })
