@@ -80,9 +80,12 @@ func (p *Provider) onlyMethods(methods string, next http.HandlerFunc) http.Handl
 			return
 		}
 		w.Header().Set("Allow", methods)
-		p.writeJSON(w, http.StatusMethodNotAllowed, map[string]string{
-			"error": "invalid_request", "error_description": "The method is not allowed here. Allowed: " + methods + ".",
-		})
+		what := "The method is not allowed here. Allowed: " + methods + "."
+		if strings.Contains(r.Header.Get("Accept"), "text/html") { // a person's browser
+			p.pages.error(w, errorPage{Status: http.StatusMethodNotAllowed, Code: "invalid_request", Description: what})
+			return
+		}
+		p.writeJSON(w, http.StatusMethodNotAllowed, map[string]string{"error": "invalid_request", "error_description": what})
 	}
 }
 

@@ -41,6 +41,16 @@ func TestMethods(t *testing.T) {
 	}
 }
 
+// TestMethodsForAPerson: whoever opens an endpoint in a browser gets a page.
+func TestMethodsForAPerson(t *testing.T) {
+	op := providertest.Start(t, nil)
+	a := get(t, op.URL()+"/token", func(r *http.Request) { r.Header.Set("Accept", "text/html,application/xhtml+xml") })
+	if a.Status != http.StatusMethodNotAllowed || a.Header.Get("Allow") != "POST" || !strings.Contains(a.Raw, "Allowed: POST") ||
+		!strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") {
+		t.Errorf("answer %d %s:\n%s", a.Status, a.Header.Get("Content-Type"), a.Raw)
+	}
+}
+
 // TestUnknownPaths: only what is in the table is there.
 func TestUnknownPaths(t *testing.T) {
 	op := providertest.Start(t, nil)
