@@ -7,6 +7,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -16,18 +17,29 @@ import (
 func Transport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	t := http.DefaultTransport.(*http.Transport).Clone() // net/http documents its type
-	t.Proxy = nil
+	t.Proxy = func(r *http.Request) (*url.URL, error) {
+		if isLocal(r.URL.Hostname()) {
+			return nil, nil //nolint:nilnil // net/http's way to say: no proxy
+		}
+		return http.ProxyFromEnvironment(r)
+	}
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, err
 		}
-		if name := strings.TrimSuffix(strings.ToLower(host), "."); name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		if isLocal(host) {
 			addr = net.JoinHostPort("127.0.0.1", port)
 		}
 		return dialer.DialContext(ctx, network, addr)
 	}
 	return t
+}
+
+// isLocal reports whether host is "localhost" or a name below it.
+func isLocal(host string) bool {
+	name := strings.TrimSuffix(strings.ToLower(host), ".")
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
 // Client returns an HTTP client over Transport with a time limit for the whole
