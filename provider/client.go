@@ -46,9 +46,9 @@ func newClient(c Client, base Lifetimes, known []string) *client {
 // withDefaults fills what the registration leaves out, RFC 7591 §2.
 func (c Client) withDefaults() Client {
 	if len(c.GrantTypes) == 0 {
-		c.GrantTypes = []string{"authorization_code"}
+		c.GrantTypes = []string{grantCode}
 	}
-	if len(c.ResponseTypes) == 0 && slices.Contains(c.GrantTypes, "authorization_code") {
+	if len(c.ResponseTypes) == 0 && slices.Contains(c.GrantTypes, grantCode) {
 		c.ResponseTypes = []string{"code"}
 	}
 	if c.TokenEndpointAuthMethod == "" {
@@ -90,6 +90,12 @@ func (c *client) checkSecret(secret string) bool {
 	}
 	sum := sha256.Sum256([]byte(secret))
 	return subtle.ConstantTimeCompare(sum[:], c.secretHash[:]) == 1
+}
+
+// stillAllowed returns those of a grant's or token's scopes that the client is
+// registered for: a registration may shrink while they live.
+func (c *client) stillAllowed(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !slices.Contains(c.scopes, s) })
 }
 
 // matchRedirectURI says whether uri is one of registered: the same string

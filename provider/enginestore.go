@@ -185,9 +185,9 @@ func (s engineStore) CreateRefreshTokenSession(ctx context.Context, signature, _
 	return nil
 }
 
-// GetRefreshTokenSession hides other clients' tokens and those of a revoked
-// grant. For a rotated one it returns ErrInactiveToken: fosite then revokes
-// the grant (RFC 9700 §4.14.2).
+// GetRefreshTokenSession hides other clients' tokens, those of a revoked grant,
+// and those of a client that may no longer have any. For a rotated one it
+// returns ErrInactiveToken: fosite then revokes the grant (RFC 9700 §4.14.2).
 func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature string, _ fosite.Session) (fosite.Requester, error) {
 	if signature == "" {
 		return nil, fosite.ErrNotFound
@@ -206,6 +206,9 @@ func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature strin
 	sessionOf(req).SetExpiresAt(fosite.RefreshToken, token.ExpiresAt)
 	if !token.UsedAt.IsZero() {
 		return req, fosite.ErrInactiveToken
+	}
+	if !req.GetGrantedScopes().Has(scopeOfflineAccess) {
+		return nil, fosite.ErrNotFound
 	}
 	return req, nil
 }
@@ -261,12 +264,14 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 }
 
 // request makes fosite's view of a stored grant, anew each time: its handlers
-// change what they are given.
+// change what they are given. A grant gives nothing more once its client or its
+// user is gone, and no scope that its client has lost.
 func (s engineStore) request(grant storage.Grant) (*fosite.Request, error) {
 	if !s.p.partiesRemain(grant) {
 		return nil, fosite.ErrNotFound
 	}
 	c := s.p.client(grant.ClientID)
+	scopes := c.stillAllowed(grant.Scopes)
 	session := newGrantSession(grant, c.IDTokenSignedResponseAlg)
 	session.stored = true
 	form := url.Values{}
@@ -276,8 +281,8 @@ func (s engineStore) request(grant storage.Grant) (*fosite.Request, error) {
 	return &fosite.Request{
 		ID: grant.ID, Client: c, Session: session, Form: form,
 		RequestedAt:       grant.RequestedAt,
-		RequestedScope:    slices.Clone(grant.Scopes),
-		GrantedScope:      slices.Clone(grant.Scopes),
+		RequestedScope:    slices.Clone(scopes),
+		GrantedScope:      scopes,
 		RequestedAudience: slices.Clone(grant.Audience),
 		GrantedAudience:   slices.Clone(grant.Audience),
 	}, nil

@@ -66,6 +66,10 @@ func (p *Provider) introspection(ctx context.Context, caller *client, raw string
 		// A refresh token is for the provider and its client alone.
 		return nil, nil //nolint:nilnil // "inactive"
 	}
+	grant.Scopes = caller.stillAllowed(grant.Scopes)
+	if !slices.Contains(grant.Scopes, scopeOfflineAccess) {
+		return nil, nil //nolint:nilnil // "inactive": the token endpoint takes it no more
+	}
 	return p.describeRefreshToken(refresh, grant), nil
 }
 
@@ -79,7 +83,9 @@ func mayIntrospect(caller *client, token storage.AccessToken, grant storage.Gran
 func (p *Provider) describeAccessToken(token storage.AccessToken, grant storage.Grant) map[string]any {
 	body := p.describeGrant(grant)
 	body["token_type"] = "Bearer"
-	body["scope"] = scopeString(token.Scopes)
+	if len(token.Scopes) > 0 {
+		body["scope"] = scopeString(token.Scopes)
+	}
 	body["aud"] = token.Audience
 	body["iat"], body["exp"] = token.IssuedAt.Unix(), token.ExpiresAt.Unix()
 	if token.JTI != "" {

@@ -54,7 +54,7 @@ func TestIntrospectDescribes(t *testing.T) {
 		}},
 		{"of a client for itself", machine, asWeb, map[string]any{
 			"active": true, "iss": op.URL(), "client_id": "web", "sub": "web", "token_type": "Bearer",
-			"scope": "", "aud": []any{op.URL()},
+			"aud": []any{op.URL()},
 			"iat": machineClaims["iat"], "exp": machineClaims["exp"], "jti": machineClaims["jti"],
 		}},
 	}

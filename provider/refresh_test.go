@@ -92,6 +92,11 @@ func TestRefreshScope(t *testing.T) {
 			t.Errorf("userinfo: %s", info.Raw)
 		}
 	})
+	t.Run("twice is once", func(t *testing.T) {
+		if a := refresh("openid profile openid"); a.text("scope") != "openid profile" {
+			t.Errorf("scope %q", a.text("scope"))
+		}
+	})
 	t.Run("without openid there is no ID token", func(t *testing.T) {
 		a := refresh("profile")
 		if _, ok := a.Body["id_token"]; ok || a.Status != http.StatusOK {
@@ -115,7 +120,8 @@ func TestRefreshChecksEveryInput(t *testing.T) {
 		status int
 		want   string
 	}{
-		{"token missing", params{"refresh_token": ""}, nil, 400, "invalid_grant"},
+		{"token missing", params{"refresh_token": ""}, nil, 400, "invalid_request"},
+		{"token changed but for its signature", params{"refresh_token": tamper(tokens.text("refresh_token"), 0)}, nil, 400, "invalid_grant"},
 		{"token unknown", params{"refresh_token": "abc.def"}, nil, 400, "invalid_grant"},
 		{"token without a signature", params{"refresh_token": "abc"}, nil, 400, "invalid_grant"},
 		{"an access token", params{"refresh_token": tokens.text("access_token")}, nil, 400, "invalid_grant"},

@@ -56,10 +56,10 @@ func (p *Provider) revoke(ctx context.Context, work *work, caller *client, raw s
 	}
 	_, grant, err = p.accessToken(ctx, raw)
 	switch {
-	case tokenIsDead(err):
-		return nil
-	case err != nil:
+	case err != nil && !tokenIsDead(err):
 		return err
+	case grant.ID == "": // nor such an access token
+		return nil
 	case grant.ClientID != caller.ID:
 		return errForeignToken
 	}

@@ -23,8 +23,8 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		p.tokenError(w, r, err)
 		return
 	}
-	// 2. A grant type that is offered. RFC 6749 §5.2.
-	if err := checkGrantType(form); err != nil {
+	// 2. A grant type that is offered, and the grant itself. RFC 6749 §5.2.
+	if err := checkGrant(form); err != nil {
 		p.tokenError(w, r, err)
 		return
 	}
@@ -66,16 +66,23 @@ func (p *Provider) tokenFailed(ctx context.Context, w http.ResponseWriter, r *ht
 }
 
 // grantTypes are the grants that the token endpoint accepts.
-var grantTypes = []string{"authorization_code", "refresh_token", "client_credentials"}
+var grantTypes = []string{grantCode, grantRefresh, grantClientCredentials}
 
-func checkGrantType(form url.Values) error {
+func checkGrant(form url.Values) error {
+	missing := func(name, sec string) error {
+		return refuse(fosite.ErrInvalidRequest, check{What: name + " is missing.", Section: rfc6749(sec)})
+	}
 	switch grantType := form.Get("grant_type"); {
 	case grantType == "":
-		return refuse(fosite.ErrInvalidRequest, check{What: "grant_type is missing.", Section: rfc6749("5.2")})
+		return missing("grant_type", "5.2")
 	case !slices.Contains(grantTypes, grantType):
 		return refuse(fosite.ErrUnsupportedGrantType, check{
 			What: "grant_type is not supported.", Expected: strings.Join(grantTypes, ", "), Arrived: grantType, Section: rfc6749("5.2"),
 		})
+	case grantType == grantCode && form.Get("code") == "":
+		return missing("code", "4.1.3")
+	case grantType == grantRefresh && form.Get("refresh_token") == "":
+		return missing("refresh_token", "6")
 	}
 	return nil
 }
@@ -103,13 +110,13 @@ func cloneWithout(form url.Values, names ...string) url.Values {
 // refine completes what fosite accepted, grant by grant.
 func (p *Provider) refine(req fosite.AccessRequester, form url.Values, now time.Time) error {
 	session, lifetimes := sessionOf(req), req.GetClient().(*client).lifetimes
-	if form.Get("grant_type") == "client_credentials" {
+	if form.Get("grant_type") == grantClientCredentials {
 		if err := p.grantToClient(req, now); err != nil {
 			return err
 		}
 	}
 	session.expire(now, lifetimes)
-	if form.Get("grant_type") == "refresh_token" {
+	if form.Get("grant_type") == grantRefresh {
 		return narrow(req, form)
 	}
 	return nil
@@ -123,18 +130,23 @@ func narrow(req fosite.AccessRequester, form url.Values) error {
 		return nil
 	}
 	granted := req.GetGrantedScopes()
+	var narrowed fosite.Arguments
 	for _, scope := range wanted {
+		if narrowed.Has(scope) {
+			continue
+		}
 		if !slices.Contains(granted, scope) {
 			return refuse(fosite.ErrInvalidScope, check{
 				What: "A refresh cannot ask for more than was granted.", Expected: scopeString(granted), Arrived: scope, Section: rfc6749("6"),
 			})
 		}
+		narrowed = append(narrowed, scope)
 	}
 	request, ok := req.(*fosite.AccessRequest)
 	if !ok {
 		return fmt.Errorf("fosite made a %T, not an AccessRequest", req)
 	}
-	request.GrantedScope = wanted
+	request.GrantedScope = narrowed
 	return nil
 }
 

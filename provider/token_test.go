@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
+	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/storagetest"
 )
 
 func TestTokenChecksEveryInputOfACode(t *testing.T) {
@@ -29,8 +32,9 @@ func TestTokenChecksEveryInputOfACode(t *testing.T) {
 		{"password grant", params{"grant_type": "password"}, nil, 400, "unsupported_grant_type"},
 		{"client_id missing", params{"client_id": ""}, nil, 401, "invalid_client"},
 		{"client unknown", params{"client_id": "nobody"}, nil, 401, "invalid_client"},
-		{"code missing", params{"code": ""}, nil, 400, "invalid_grant"},
+		{"code missing", params{"code": ""}, nil, 400, "invalid_request"},
 		{"code unknown", params{"code": "nonsense"}, nil, 400, "invalid_grant"},
+		{"code changed but for its signature", params{"code": "changed"}, nil, 400, "invalid_grant"},
 		{"code of another client", other, asWeb, 400, "invalid_grant"},
 		{"redirect_uri missing", params{"redirect_uri": ""}, nil, 400, "invalid_grant"},
 		{"redirect_uri another", params{"redirect_uri": "http://rp.localhost:1/other"}, nil, 400, "invalid_grant"},
@@ -41,6 +45,9 @@ func TestTokenChecksEveryInputOfACode(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			code := signIn(t, op, codeRequest()).Get("code")
+			if tt.change["code"] == "changed" {
+				tt.change = params{"code": tamper(code, 0)}
+			}
 			wantError(t, postForm(t, op.URL()+"/token", redeem(code).with(tt.change), tt.auth), tt.status, tt.want)
 			// The control: a refusal spends nothing.
 			if a := postForm(t, op.URL()+"/token", redeem(code), nil); a.Status != http.StatusOK {
@@ -147,6 +154,12 @@ func TestClientCredentials(t *testing.T) {
 		}
 		wantInactiveOrNot(t, op, a.text("access_token"), asWeb, true)
 	})
+	t.Run("no scope, no claim", func(t *testing.T) {
+		a := postForm(t, op.URL()+"/token", params{"grant_type": "client_credentials"}, asWeb)
+		if scope, ok := claimsOf(t, a.text("access_token"))["scope"]; ok {
+			t.Errorf("scope %q (RFC 6749 §3.3: at least one)", scope)
+		}
+	})
 	t.Run("opaque", func(t *testing.T) {
 		a := postForm(t, op.URL()+"/token", params{"grant_type": "client_credentials"}, asOpaque)
 		if strings.Count(a.text("access_token"), ".") != 1 {
@@ -203,6 +216,25 @@ func TestCodeExpires(t *testing.T) {
 				t.Errorf("after %v: %d %s", tt.age, a.Status, a.Raw)
 			}
 		}
+	})
+}
+
+// slowStore takes a minute to find a code.
+type slowStore struct{ storage.Store }
+
+func (s slowStore) Code(ctx context.Context, id storage.Digest) (storage.Code, storage.Grant, error) {
+	code, grant, err := s.Store.Code(ctx, id)
+	time.Sleep(time.Minute)
+	return code, grant, err
+}
+
+// TestCodeExpiresMeanwhile: also a code that expires under way is invalid_grant.
+func TestCodeExpiresMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		op := serving(t, provider.Config{Store: slowStore{storagetest.NewModel()}})
+		code := op.code(t)
+		time.Sleep(30 * time.Second)
+		wantError(t, op.token(t, redeem(code)), 400, "invalid_grant")
 	})
 }
 

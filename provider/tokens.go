@@ -56,6 +56,24 @@ func (t *tokens) GenerateAccessToken(ctx context.Context, req fosite.Requester) 
 	return token, t.AccessTokenSignature(ctx, token), nil
 }
 
+// ValidateAuthorizeCode checks that a code was made here and has not expired.
+// It knows better than fosite's own which error RFC 6749 §5.2 wants, and fosite
+// asks for it twice, so that a code may expire in between.
+func (t *tokens) ValidateAuthorizeCode(ctx context.Context, req fosite.Requester, code string) error {
+	if err := t.HMACSHAStrategyUnPrefixed.ValidateAuthorizeCode(ctx, req, code); err != nil {
+		return refuse(fosite.ErrInvalidGrant, check{What: "The code is malformed or has expired.", Section: rfc6749("5.2")})
+	}
+	return nil
+}
+
+// ValidateRefreshToken is the same for a refresh token.
+func (t *tokens) ValidateRefreshToken(ctx context.Context, req fosite.Requester, token string) error {
+	if err := t.HMACSHAStrategyUnPrefixed.ValidateRefreshToken(ctx, req, token); err != nil {
+		return refuse(fosite.ErrInvalidGrant, check{What: "The refresh token is malformed or has expired.", Section: rfc6749("5.2")})
+	}
+	return nil
+}
+
 // accessTokenClaims are those of RFC 9068 §2.2.
 func (t *tokens) accessTokenClaims(req fosite.Requester, now time.Time) map[string]any {
 	session := sessionOf(req)
@@ -64,10 +82,12 @@ func (t *tokens) accessTokenClaims(req fosite.Requester, now time.Time) map[stri
 		"sub":       session.grant.Subject,
 		"aud":       req.GetGrantedAudience(),
 		"client_id": req.GetClient().GetID(),
-		"scope":     scopeString(req.GetGrantedScopes()),
 		"iat":       now.Unix(),
 		"exp":       session.GetExpiresAt(fosite.AccessToken).Unix(),
 		"jti":       session.jti,
+	}
+	if scopes := req.GetGrantedScopes(); len(scopes) > 0 {
+		claims["scope"] = scopeString(scopes) // never empty: RFC 6749 §3.3
 	}
 	if !session.grant.AuthTime.IsZero() {
 		claims["auth_time"] = session.grant.AuthTime.Unix()
@@ -101,7 +121,8 @@ func (t *tokens) authentic(ctx context.Context, token string) error {
 }
 
 // accessToken returns a live access token with its grant. The store decides in
-// both formats, so a revoked token is dead at once.
+// both formats, so a revoked token is dead at once; and a scope that its client
+// has lost since is no longer in it.
 func (p *Provider) accessToken(ctx context.Context, raw string) (storage.AccessToken, storage.Grant, error) {
 	if err := p.tokens.authentic(ctx, raw); err != nil {
 		return storage.AccessToken{}, storage.Grant{}, err
@@ -120,6 +141,7 @@ func (p *Provider) accessToken(ctx context.Context, raw string) (storage.AccessT
 	case !p.partiesRemain(grant):
 		return token, grant, errTokenUnknown
 	}
+	token.Scopes = p.client(grant.ClientID).stillAllowed(token.Scopes)
 	return token, grant, nil
 }
 

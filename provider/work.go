@@ -88,6 +88,7 @@ func (w *work) revoke(grantID string) {
 func (w *work) commit(ctx context.Context) error {
 	changes := w.onSuccess
 	changes.RevokeGrants = append(slices.Clone(changes.RevokeGrants), w.always.RevokeGrants...)
+	changes.RevokeAccessTokens = append(slices.Clone(changes.RevokeAccessTokens), w.always.RevokeAccessTokens...)
 	return w.write(ctx, changes)
 }
 
