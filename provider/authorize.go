@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -154,7 +155,8 @@ func (p *Provider) audienceOf(c *client) []string {
 }
 
 // needsConsent reports whether the user must be asked. What was allowed before
-// is remembered per user, client and scope.
+// is remembered per user, client and scope. A request for no scope at all still
+// tells the client who the user is, so the first one asks too.
 func (p *Provider) needsConsent(ctx context.Context, a *authorization, session *ssoSession) (bool, error) {
 	if slices.Contains(a.prompts, "consent") {
 		return true, nil
@@ -162,11 +164,14 @@ func (p *Provider) needsConsent(ctx context.Context, a *authorization, session *
 	if a.client.SkipConsent {
 		return false, nil
 	}
-	allowed, err := p.allowedScopes(ctx, session.Subject, a.client.ID)
+	consent, err := p.store.Consent(ctx, session.Subject, a.client.ID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(a.scopes, func(s string) bool { return !slices.Contains(allowed, s) }), nil
+	return slices.ContainsFunc(a.scopes, func(s string) bool { return !slices.Contains(consent.Scopes, s) }), nil
 }
 
 // needsLogin says in a sentence why the user must sign in, or returns "".

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -187,8 +188,12 @@ func (p *Provider) pageError(w http.ResponseWriter, r *http.Request, err error) 
 }
 
 // logError notes a refusal. Descriptions never hold secrets; the cause is
-// logged only when the fault is ours.
+// logged only when the fault is ours, which it is not when the client hung up.
 func (p *Provider) logError(r *http.Request, e protocolError, cause error) {
+	if errors.Is(cause, context.Canceled) {
+		p.log.InfoContext(r.Context(), "request abandoned", "path", r.URL.Path)
+		return
+	}
 	if e.Status >= http.StatusInternalServerError {
 		p.log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", e.Code, "cause", cause)
 		return

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"log/slog"
 	"net/http"
@@ -121,6 +122,21 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(got)
+	}
+}
+
+// TestAbandonedRequestIsNoFault: whoever hangs up must not fill the log with
+// errors.
+func TestAbandonedRequestIsNoFault(t *testing.T) {
+	var logs safeBuffer
+	op := serving(t, provider.Config{Store: openStore(t), Logger: slog.New(slog.NewTextHandler(&logs, nil))})
+	op.code(t)
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	op.do(t, http.MethodGet, "/authorize?"+codeRequest().values().Encode(), nil, func(r *http.Request) { *r = *r.WithContext(gone) })
+	op.do(t, http.MethodGet, "/", nil, func(r *http.Request) { *r = *r.WithContext(gone) })
+	if got := logs.String(); strings.Contains(got, "level=ERROR") || strings.Count(got, "request abandoned") != 2 {
+		t.Errorf("log:\n%s", got)
 	}
 }
 

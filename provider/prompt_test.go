@@ -43,6 +43,7 @@ func TestPromptNone(t *testing.T) {
 		{"max_age zero", b, params{"max_age": "0"}, "login_required"},
 		{"a scope not allowed yet", b, params{"scope": "openid phone"}, "consent_required"},
 		{"another client", b, params{"client_id": providertest.ConfidentialClient}, "consent_required"},
+		{"another client, no scope", b, params{"client_id": providertest.ConfidentialClient, "scope": ""}, "consent_required"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -187,6 +188,17 @@ func TestConsent(t *testing.T) {
 		b.Submit(login(codeRequest().with(params{"scope": "openid phone"})), "allow", nil)
 		if asked(codeRequest().with(params{"scope": "openid phone profile"})) {
 			t.Error("asked again for scopes that were allowed one after the other")
+		}
+	})
+	t.Run("no scope is a question, too, once", func(t *testing.T) {
+		noScope := codeRequest().with(params{"client_id": providertest.ConfidentialClient, "scope": ""})
+		page := login(noScope)
+		if page.URL.Path != "/consent" {
+			t.Fatalf("not asked: %v", page.Callback)
+		}
+		b.Submit(page, "allow", nil)
+		if asked(noScope) {
+			t.Error("asked again")
 		}
 	})
 	t.Run("per user", func(t *testing.T) {

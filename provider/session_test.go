@@ -267,6 +267,25 @@ func TestPlantedCSRFCookie(t *testing.T) {
 	}
 }
 
+// TestSiblingHostSendsNoForm: with the planted cookie the login form's token
+// fits, but the browser says who sent the form (Fetch Metadata).
+func TestSiblingHostSendsNoForm(t *testing.T) {
+	for site, want := range map[string]int{
+		"same-origin": http.StatusSeeOther, "": http.StatusSeeOther, // old browsers do not say
+		"same-site": http.StatusForbidden, "cross-site": http.StatusForbidden, "none": http.StatusForbidden,
+	} {
+		op := serving(t, provider.Config{})
+		location := op.do(t, http.MethodGet, "/authorize?"+codeRequest().values().Encode(), nil, nil).Header().Get("Location")
+		form := inputs(t, op.do(t, http.MethodGet, location, nil, nil).Body.String())
+		form.Set("username", "alice")
+		form.Set("password", "alice")
+		rec := op.do(t, http.MethodPost, "/login", form, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", site) })
+		if rec.Code != want || (op.cookies["op_session"] != "") != (want == http.StatusSeeOther) {
+			t.Errorf("Sec-Fetch-Site %q: answer %d, cookies %v; want %d", site, rec.Code, op.cookies, want)
+		}
+	}
+}
+
 // TestLoginInTwoTabs: the second form still works after the first was sent.
 func TestLoginInTwoTabs(t *testing.T) {
 	op := providertest.Start(t, nil)
@@ -346,18 +365,16 @@ func TestSessionStoreFailure(t *testing.T) {
 	store.repair()
 	wantSession(t, op, b, true)
 
-	b, page := atLogin(t, op)
+	fresh, page := atLogin(t, op)
+	again := b.Get(authorizeURL(op, codeRequest().with(params{"prompt": "login"})))
 	store.fail("Commit")
-	if got := b.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"}); got.Status != http.StatusServiceUnavailable || got.Callback != nil {
+	if got := fresh.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"}); got.Status != http.StatusServiceUnavailable || got.Callback != nil {
 		t.Errorf("login: %d at %s", got.Status, got.URL.Path)
 	}
+	if got := b.Submit(again, "submit", map[string]string{"username": "alice", "password": "alice"}); got.Status != http.StatusServiceUnavailable || got.Header.Get("Set-Cookie") != "" {
+		t.Errorf("second login: %d, Set-Cookie %q", got.Status, got.Header.Get("Set-Cookie"))
+	}
 	store.repair()
-	wantSession(t, op, b, false)
-	// A failure at a second login costs nobody the session they have.
-	b, _ = signedIn(t, op)
-	page = b.Get(authorizeURL(op, codeRequest().with(params{"prompt": "login"})))
-	store.fail("Commit")
-	b.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"})
-	store.repair()
+	wantSession(t, op, fresh, false)
 	wantSession(t, op, b, true)
 }

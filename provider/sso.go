@@ -100,9 +100,14 @@ func (p *Provider) csrfToken(w http.ResponseWriter, r *http.Request) string {
 	return p.csrfMAC(r, value)
 }
 
-// checkCSRF reports whether a form was made for this browser. A page of another
-// site can send the form, but cannot read the token in ours.
+// checkCSRF reports whether a form was made for this browser and sent from our
+// own page. A page of another site can send the form, but cannot read the token
+// in ours; and where the browser says who sent it (Fetch Metadata), a sibling
+// host that planted our cookie is told from us, too.
 func (p *Provider) checkCSRF(r *http.Request, token string) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
+		return false
+	}
 	value := p.readCookie(r, csrfCookie)
 	return value != "" && hmac.Equal([]byte(token), []byte(p.csrfMAC(r, value)))
 }
@@ -110,7 +115,8 @@ func (p *Provider) checkCSRF(r *http.Request, token string) bool {
 // csrfMAC binds a form to the browser's cookie, and to its session too: over
 // http a sibling host can plant the cookie of its own visit here, with a token
 // to match. The login form is not bound: it stands before a session, and one
-// that begins in another tab must not spoil it.
+// that begins in another tab must not spoil it. What keeps a sibling from it is
+// checkCSRF's first look.
 func (p *Provider) csrfMAC(r *http.Request, value string) string {
 	mac := hmac.New(sha256.New, p.csrfKey)
 	mac.Write([]byte(value))
