@@ -215,7 +215,7 @@ func (p *Provider) checkProofKey(_ context.Context, a *authorization) error {
 		return nil
 	case challenge == "":
 		return refuse(fosite.ErrInvalidRequest, check{
-			What: "code_challenge is missing: a public client must use PKCE.", Expected: "code_challenge with S256", Section: rfc7636("4.4.1"),
+			What: "code_challenge is missing.", Expected: "code_challenge with S256", Section: rfc7636("4.4.1"),
 		})
 	case method != "S256":
 		return refuse(fosite.ErrInvalidRequest, check{

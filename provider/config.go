@@ -90,7 +90,7 @@ type User struct {
 	PasswordHash string `yaml:"password_hash"`
 	// Claims hold "sub" and whatever else the user's claims are (OIDC Core §5.1).
 	Claims map[string]any `yaml:"claims"`
-	// Groups become the "groups" claim, under scope "profile".
+	// Groups become the "groups" claim, under the scope of that name.
 	Groups []string `yaml:"groups"`
 }
 
@@ -130,7 +130,8 @@ type Lifetimes struct {
 	RefreshToken Duration `yaml:"refresh_token"`
 	// Grant is the whole family's: no refresh extends it (RFC 9700 §4.14.2).
 	Grant Duration `yaml:"grant"`
-	// Session is the single-sign-on session's, from the login.
+	// Session is the single-sign-on session's, from the login. A client cannot
+	// override it.
 	Session Duration `yaml:"session"`
 }
 

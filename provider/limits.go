@@ -23,7 +23,7 @@ const (
 )
 
 // tokenParameters may be longer than others.
-var tokenParameters = []string{"token", "access_token", "refresh_token", "id_token_hint", "request"}
+var tokenParameters = []string{"token", "access_token", "refresh_token", "id_token_hint"}
 
 // queryForm returns the parameters of a GET request.
 func queryForm(r *http.Request) (url.Values, error) {

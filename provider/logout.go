@@ -153,13 +153,10 @@ func (p *Provider) newLogoutRequest(ctx context.Context, form url.Values) (*logo
 	return req, err
 }
 
-// proves reports whether the hint is of this very session, or at least of its
-// user: after a new login the same user has another session.
+// proves reports whether the hint names the session's user. The session itself
+// ("sid") may be another by now, after a new login.
 func (req *logoutRequest) proves(session *ssoSession) bool {
-	if req.hint == nil {
-		return false
-	}
-	return req.hint["sub"] == session.Subject
+	return req.hint != nil && req.hint["sub"] == session.Subject
 }
 
 func (p *Provider) showLogout(w http.ResponseWriter, r *http.Request, req *logoutRequest, form url.Values, session *ssoSession) {

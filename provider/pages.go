@@ -347,6 +347,8 @@ func scopeDescription(name string) string {
 		return "See your postal address"
 	case "phone":
 		return "See your phone number"
+	case "groups":
+		return "See the groups that you belong to"
 	case "offline_access":
 		return "Stay signed in when you are away, until you sign out or revoke it"
 	default:

@@ -329,7 +329,7 @@ func TestPageStylesheet(t *testing.T) {
 
 func TestPageScopeDescriptions(t *testing.T) {
 	seen := map[string]bool{}
-	for _, name := range []string{"openid", "profile", "email", "address", "phone", "offline_access"} {
+	for _, name := range []string{"openid", "profile", "email", "address", "phone", "groups", "offline_access"} {
 		description := scopeDescription(name)
 		if strings.HasPrefix(description, "Use an API") || seen[description] {
 			t.Errorf("%s has no description of its own: %q", name, description)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -116,10 +117,20 @@ func validateIssuer(issuer string) error {
 		reason = fmt.Sprintf("%q must have no query, fragment or user", issuer)
 	case strings.HasSuffix(issuer, "/"):
 		reason = fmt.Sprintf("%q must not end with a slash", issuer)
+	case !plainPath(u):
+		reason = fmt.Sprintf("%q has a path that is not of letters, digits and -._~ between single slashes", issuer)
 	default:
 		return nil
 	}
 	return &invalid{field: "issuer", reason: reason}
+}
+
+// plainPath reports whether a URL's path reads the same however it is written:
+// no escapes, no empty or dot segments, nothing that a router takes for a
+// pattern.
+func plainPath(u *url.URL) bool {
+	const unreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+	return u.Path == "" || u.RawPath == "" && path.Clean(u.Path) == u.Path && strings.Trim(u.Path, "/"+unreserved) == ""
 }
 
 // check: RFC 6749 §3.3 for the name.
@@ -322,10 +333,13 @@ func (c *Client) checkTokens() *problem {
 			return problemf(link.field, "%q is not an http or https URL", link.uri)
 		}
 	}
-	if c.Lifetimes != nil {
-		return c.Lifetimes.check()
+	if c.Lifetimes == nil {
+		return nil
 	}
-	return nil
+	if c.Lifetimes.Session != 0 {
+		return problemf("lifetimes", "session: a session is the provider's, not a client's")
+	}
+	return c.Lifetimes.check()
 }
 
 // isPlainHTTP reports whether uri is http on a host that is not this machine.

@@ -17,6 +17,10 @@ func TestInvalidValues(t *testing.T) {
 		{"issuer with a query", "issuer: http://localhost?a=b\n", `must have no query, fragment or user`},
 		{"issuer with a fragment", "issuer: http://localhost#\n", `must have no query, fragment or user`},
 		{"issuer with a user", "issuer: http://a@localhost\n", `must have no query, fragment or user`},
+		{"issuer with an escape", "issuer: http://localhost/a%20b\n", `has a path that is not of letters, digits and -._~ between single slashes`},
+		{"issuer with a pattern", "issuer: 'http://localhost/{tenant}'\n", `has a path that is not of letters`},
+		{"issuer with an empty segment", "issuer: http://localhost//a\n", `has a path that is not of letters`},
+		{"issuer with a dot segment", "issuer: http://localhost/a/../b\n", `has a path that is not of letters`},
 		{"code lives too long", "lifetimes:\n  code: 1h\n", `f.yaml:1: lifetimes: code: 1h0m0s is more than ten minutes (RFC 6749 §4.1.2)`},
 		{"negative lifetime", "lifetimes:\n  session: -1h\n", `f.yaml:2: session: duration "-1h" is not positive`},
 
@@ -69,6 +73,8 @@ func TestInvalidValues(t *testing.T) {
 		{"plain http to another machine", redirect("http://rp:3000/callback"), `or set insecure_http_redirect_uris for this client`},
 		{"lifetime of a client", client("client_id: a", "lifetimes: {code: 11m}"), `f.yaml:4: client "a": lifetimes: code: 11m0s is more than ten minutes`},
 
+		{"session of a client", client("client_id: a", "lifetimes: {session: 1h}"), `f.yaml:4: client "a": lifetimes: session: a session is the provider's, not a client's`},
+
 		{"user without name", user("password: p", "claims: {sub: s}"), `f.yaml:2: user number 1: username: is missing`},
 		{"user without password", user("username: u", "claims: {sub: s}"), `f.yaml:2: user "u": password: is missing; give password or password_hash`},
 		{"user with both", user("username: u", "password: p", "password_hash: h", "claims: {sub: s}"), `f.yaml:3: user "u": password: give password or password_hash, not both`},
@@ -100,6 +106,7 @@ func TestValidValues(t *testing.T) {
 		"clients:\n- {client_id: job, client_secret: x, grant_types: [client_credentials]}\n",
 		"scopes:\n- name: notes\nclients:\n- {client_id: a, redirect_uris: ['https://a'], scope: openid notes}\n",
 		"issuer: https://op.example/tenant\n",
+		"issuer: https://op.example/a/b-c.d_e~1\n",
 		"lifetimes: {code: 10m}\n",
 	} {
 		if _, err := provider.ReadConfig(strings.NewReader(text), "f.yaml"); err != nil {
