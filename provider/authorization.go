@@ -17,7 +17,7 @@ import (
 // authorization is one authorization request, validated as far as it got.
 type authorization struct {
 	pending pendingRequest
-	form    url.Values // normalised parameters
+	form    url.Values // the parameters
 
 	client *client
 	// redirectURI is nil until the client and the URI are known to be right.
@@ -40,13 +40,7 @@ type authorization struct {
 // errors become possible. It always returns an authorization: the error's
 // answer depends on how far it got.
 func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest) (*authorization, error) {
-	form := url.Values{}
-	for name, values := range pending.Form {
-		if values[0] != "" { // RFC 6749 §3.1: without a value is as if omitted
-			form[name] = values
-		}
-	}
-	a := &authorization{pending: pending, form: form}
+	a := &authorization{pending: pending, form: pending.Form}
 	for _, step := range []func(context.Context, *authorization) error{
 		p.checkClient, p.checkRedirectURI, // from here on errors are redirected
 		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkProofKey, p.checkOpenID, p.checkHint,

@@ -60,7 +60,8 @@ func tooLarge(status int) *fosite.RFC6749Error {
 	return &e
 }
 
-// parseForm decodes parameters and refuses what no honest client sends.
+// parseForm decodes parameters and refuses what no honest client sends. One
+// without a value is as if it were not there (RFC 6749 §3.1, §3.2).
 func parseForm(raw string) (url.Values, error) {
 	form, err := url.ParseQuery(raw)
 	if err != nil {
@@ -71,6 +72,9 @@ func parseForm(raw string) (url.Values, error) {
 	for name, values := range form {
 		if err := checkParameter(name, values); err != nil {
 			return nil, err
+		}
+		if values[0] == "" {
+			delete(form, name)
 		}
 	}
 	return form, nil

@@ -12,12 +12,16 @@ import (
 // TestRelyingParty runs the code flow with the libraries that a Go relying
 // party uses: discovery, PKCE, token, ID token, userinfo, refresh.
 func TestRelyingParty(t *testing.T) {
-	for _, tt := range []struct{ name, id, secret string }{
-		{"public", providertest.PublicClient, ""},
-		{"confidential", providertest.ConfidentialClient, providertest.ConfidentialSecret},
+	for _, tt := range []struct{ name, id, secret, alg string }{
+		{"public", providertest.PublicClient, "", ""},
+		{"confidential", providertest.ConfidentialClient, providertest.ConfidentialSecret, ""},
+		{"ES256", providertest.PublicClient, "", "ES256"},
+		{"EdDSA", providertest.PublicClient, "", "EdDSA"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			op := providertest.Start(t, nil)
+			clients := providertest.DefaultClients()
+			clients[0].IDTokenSignedResponseAlg = tt.alg
+			op := providertest.Start(t, &providertest.Options{Clients: clients})
 			ctx := t.Context()
 			issuer, err := oidc.NewProvider(ctx, op.URL())
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
@@ -39,8 +40,17 @@ func newGrantSession(grant storage.Grant, idTokenAlg string) *grantSession {
 			AuthTime:    grant.AuthTime,
 			RequestedAt: grant.RequestedAt,
 		},
-		headers: &jwt.Headers{Extra: map[string]any{"alg": idTokenAlg}},
+		headers: &jwt.Headers{Extra: map[string]any{"alg": hashedLike(idTokenAlg)}},
 	}
+}
+
+// hashedLike is an algorithm whose name tells fosite which hash goes with alg.
+// Ed25519's is SHA-512 (RFC 8032 §5.1), but fosite would take SHA-256.
+func hashedLike(alg string) string {
+	if alg == string(jose.EdDSA) {
+		return string(jose.RS512)
+	}
+	return alg
 }
 
 func (s *grantSession) SetExpiresAt(kind fosite.TokenType, t time.Time) { s.expiresAt[kind] = t }

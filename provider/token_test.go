@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -131,6 +132,18 @@ func TestClientAuthentication(t *testing.T) {
 				t.Errorf("WWW-Authenticate: %q", a.Header.Get("WWW-Authenticate"))
 			}
 		})
+	}
+}
+
+// TestParameterWithoutAValue is as if it were not there, RFC 6749 §3.2.
+func TestParameterWithoutAValue(t *testing.T) {
+	op := providertest.Start(t, nil)
+	form := redeem(signIn(t, op, codeRequest()).Get("code")).values().Encode() + "&client_secret=&client_assertion=&scope="
+	a := postForm(t, op.URL()+"/token", nil, func(r *http.Request) {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(form)), int64(len(form))
+	})
+	if a.Status != http.StatusOK {
+		t.Errorf("%d %s", a.Status, a.Raw)
 	}
 }
 
