@@ -7,13 +7,17 @@ import (
 	"testing"
 
 	"github.com/oidclab/oidclab/clients/implicit"
+	"github.com/oidclab/oidclab/clients/internal/browsertest"
 	"github.com/oidclab/oidclab/clients/internal/web/webtest"
 )
 
+func TestMain(m *testing.M) { browsertest.Main(m) }
+
 // page is the client in a real browser, before an issuer that can lie.
 type page struct {
-	*webtest.Tab
+	*browsertest.Tab
 
+	t      testing.TB
 	issuer *webtest.Issuer
 	url    string
 }
@@ -23,36 +27,43 @@ func open(t *testing.T) page {
 	issuer := webtest.StartIssuer(t)
 	client := httptest.NewServer(implicit.New(implicit.Config{Issuer: issuer.URL, APIURL: issuer.URL}))
 	t.Cleanup(client.Close)
-	return page{webtest.Open(t, client.URL), issuer, client.URL}
+	return page{browsertest.Open(t), t, issuer, client.URL}
+}
+
+// in returns the page for use in a subtest.
+func (p page) in(t *testing.T) page {
+	t.Helper()
+	p.Tab, p.t = p.For(t), t
+	return p
 }
 
 // start forgets what the tab and the issuer know, and loads the page anew.
-func (p page) start(t *testing.T, lies webtest.Lies) {
-	t.Helper()
+func (p page) start(lies webtest.Lies) {
+	p.t.Helper()
 	p.issuer.Tell(webtest.Lies{}, "")
-	webtest.Evaluate[bool](t, p.Tab, "sessionStorage.clear(), true")
-	p.Navigate(t, p.url)
-	p.Wait(t, `body[data-state="signed-out"]`)
+	browsertest.Eval[bool](p.Tab, `(location.href === "about:blank" || sessionStorage.clear(), true)`)
+	p.Navigate(p.url)
+	p.Wait(`body[data-state="signed-out"]`)
 	p.issuer.Tell(lies, "")
 }
 
-func (p page) signIn(t *testing.T) {
-	t.Helper()
-	p.start(t, webtest.Lies{})
-	p.Click(t, "#signin")
-	p.Wait(t, `body[data-state="signed-in"]`)
+func (p page) signIn() {
+	p.t.Helper()
+	p.start(webtest.Lies{})
+	p.Click("#signin")
+	p.Wait(`body[data-state="signed-in"]`)
 }
 
 // text evaluates an expression in the page, where flow is flow.js.
-func (p page) text(t *testing.T, expression string) string {
-	t.Helper()
-	return webtest.Evaluate[string](t, p.Tab, `import("/flow.js").then((flow) => String(`+expression+`))`)
+func (p page) text(expression string) string {
+	p.t.Helper()
+	return browsertest.Eval[string](p.Tab, `import("/flow.js").then((flow) => String(`+expression+`))`)
 }
 
-func (p page) want(t *testing.T, expression, want string) {
-	t.Helper()
-	if got := p.text(t, expression); got != want {
-		t.Errorf("%s is %q, want %q", expression, got, want)
+func (p page) want(expression, want string) {
+	p.t.Helper()
+	if got := p.text(expression); got != want {
+		p.t.Errorf("%s is %q, want %q", expression, got, want)
 	}
 }
 
@@ -60,10 +71,10 @@ const shownError = `document.querySelector("#error").innerText.split("\n")[0]`
 
 func TestSignIn(t *testing.T) {
 	p := open(t)
-	p.signIn(t)
-	p.want(t, "who.textContent", "Alice Liddell (alice)")
-	p.want(t, "location.href", p.url+"/") // no code is left in it
-	p.want(t, "sessionStorage.getItem(flow.keys.transaction)", "null")
+	p.signIn()
+	p.want("who.textContent", "Alice Liddell (alice)")
+	p.want("location.href", p.url+"/") // no code is left in it
+	p.want("sessionStorage.getItem(flow.keys.transaction)", "null")
 
 	request := p.issuer.Requests("/authorize")[0].Form
 	for name, want := range map[string]string{
@@ -77,12 +88,12 @@ func TestSignIn(t *testing.T) {
 		t.Error("state or nonce has less than 256 bits")
 	}
 
-	p.Click(t, "#call-api")
-	p.Wait(t, `#api-result[data-status="200"]`)
-	if got := p.text(t, `document.querySelector("#api-result").innerText`); !strings.Contains(got, "Bearer "+p.text(t, "flow.held().accessToken")) {
+	p.Click("#call-api")
+	p.Wait(`#api-result[data-status="200"]`)
+	if got := p.text(`document.querySelector("#api-result").innerText`); !strings.Contains(got, "Bearer "+p.text("flow.held().accessToken")) {
 		t.Errorf("the API saw %s", got)
 	}
-	p.want(t, `Object.entries(sessionStorage).concat(Object.entries(localStorage)).flat().some((s) =>
+	p.want(`Object.entries(sessionStorage).concat(Object.entries(localStorage)).flat().some((s) =>
 		[flow.held().accessToken, flow.held().idToken].some((token) => s.includes(token)))`, "false")
 }
 
@@ -121,37 +132,38 @@ func TestRefused(t *testing.T) {
 	p := open(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p.start(t, tt.lies)
-			p.Click(t, "#signin")
+			p := p.in(t)
+			p.start(tt.lies)
+			p.Click("#signin")
 			if tt.want == "" {
-				p.Wait(t, `body[data-state="signed-in"]`)
+				p.Wait(`body[data-state="signed-in"]`)
 				return
 			}
-			p.Wait(t, `body[data-state="signed-out"][data-error]`)
-			p.want(t, shownError, tt.want)
-			p.want(t, "flow.held()", "null")
-			p.want(t, "location.href", p.url+"/")
+			p.Wait(`body[data-state="signed-out"][data-error]`)
+			p.want(shownError, tt.want)
+			p.want("flow.held()", "null")
+			p.want("location.href", p.url+"/")
 		})
 	}
 }
 
 func TestReplayedCallback(t *testing.T) {
 	p := open(t)
-	p.signIn(t)
-	p.Navigate(t, p.issuer.Requests("/authorize")[0].Location)
-	p.Wait(t, `body[data-state="signed-out"][data-error]`)
-	p.want(t, shownError, "No sign-in is under way in this tab")
-	p.want(t, "flow.held()", "null")
+	p.signIn()
+	p.Navigate(p.issuer.Requests("/authorize")[0].Location)
+	p.Wait(`body[data-state="signed-out"][data-error]`)
+	p.want(shownError, "No sign-in is under way in this tab")
+	p.want("flow.held()", "null")
 }
 
 func TestRenew(t *testing.T) {
 	p := open(t)
-	p.signIn(t)
-	before := p.text(t, "flow.held().accessToken")
-	p.Click(t, "#renew")
-	p.Wait(t, `body[data-renewals="1"]`)
+	p.signIn()
+	before := p.text("flow.held().accessToken")
+	p.Click("#renew")
+	p.Wait(`body[data-renewals="1"]`)
 	request := p.issuer.Requests("/authorize")[1].Form
-	if request.Get("prompt") != "none" || request.Get("redirect_uri") != p.url+"/silent" || p.text(t, "flow.held().accessToken") == before {
+	if request.Get("prompt") != "none" || request.Get("redirect_uri") != p.url+"/silent" || p.text("flow.held().accessToken") == before {
 		t.Errorf("request %v", request)
 	}
 	tests := []struct {
@@ -165,32 +177,33 @@ func TestRenew(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			before := p.text(t, "flow.held().accessToken")
+			p := p.in(t)
+			before := p.text("flow.held().accessToken")
 			p.issuer.Tell(tt.lies, tt.session)
-			p.Click(t, "#renew")
-			p.Wait(t, `body[data-error]`)
-			p.want(t, shownError, tt.want)
-			p.want(t, "flow.held().accessToken", before)
+			p.Click("#renew")
+			p.Wait(`body[data-error]`)
+			p.want(shownError, tt.want)
+			p.want("flow.held().accessToken", before)
 		})
 	}
 }
 
 func TestReload(t *testing.T) {
 	p := open(t)
-	p.signIn(t)
-	p.Navigate(t, p.url)
-	p.Wait(t, `body[data-state="signed-in"]`)
-	p.want(t, "who.textContent", "Alice Liddell (alice)")
+	p.signIn()
+	p.Navigate(p.url)
+	p.Wait(`body[data-state="signed-in"]`)
+	p.want("who.textContent", "Alice Liddell (alice)")
 
 	p.issuer.Tell(webtest.Lies{}, "") // the provider's session has ended
-	p.Navigate(t, p.url)
-	p.Wait(t, `body[data-state="signed-out"]`)
-	p.want(t, "document.body.dataset.error", "undefined")
-	p.want(t, `notice.innerText.includes("login_required")`, "true")
+	p.Navigate(p.url)
+	p.Wait(`body[data-state="signed-out"]`)
+	p.want("document.body.dataset.error", "undefined")
+	p.want(`notice.innerText.includes("login_required")`, "true")
 
 	p.issuer.Tell(webtest.Lies{}, "alice-0001")
-	p.Navigate(t, p.url) // a tab that was not signed in asks nobody
-	p.Wait(t, `body[data-state="signed-out"]`)
+	p.Navigate(p.url) // a tab that was not signed in asks nobody
+	p.Wait(`body[data-state="signed-out"]`)
 	if n := len(p.issuer.Requests("/authorize")); n != 0 {
 		t.Errorf("%d silent requests", n)
 	}
@@ -198,19 +211,19 @@ func TestReload(t *testing.T) {
 
 func TestSignOut(t *testing.T) {
 	p := open(t)
-	p.signIn(t)
-	held := p.text(t, "flow.held().idToken")
-	p.Click(t, "#signout")
-	p.Wait(t, `body[data-state="signed-out"]`)
-	p.want(t, "document.body.dataset.error", "undefined")
-	p.want(t, "location.href", p.url+"/")
-	p.want(t, `Object.keys(sessionStorage).join()`, "oidclab.steps")
+	p.signIn()
+	held := p.text("flow.held().idToken")
+	p.Click("#signout")
+	p.Wait(`body[data-state="signed-out"]`)
+	p.want("document.body.dataset.error", "undefined")
+	p.want("location.href", p.url+"/")
+	p.want(`Object.keys(sessionStorage).join()`, "oidclab.steps")
 	logout := p.issuer.Requests("/logout")
 	if len(logout) != 1 || logout[0].Form.Get("id_token_hint") != held || logout[0].Form.Get("post_logout_redirect_uri") != p.url+"/" {
 		t.Errorf("logout %v", logout)
 	}
 
-	p.Navigate(t, logout[0].Location) // the state is used up
-	p.Wait(t, `body[data-error]`)
-	p.want(t, shownError, "The logout's state check failed")
+	p.Navigate(logout[0].Location) // the state is used up
+	p.Wait(`body[data-error]`)
+	p.want(shownError, "The logout's state check failed")
 }

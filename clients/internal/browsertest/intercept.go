@@ -43,7 +43,7 @@ func (tab *Tab) Intercept(prefix string, during func()) string {
 		}
 		return request.Request.URL + request.Request.URLFragment
 	case <-ctx.Done():
-		tab.t.Fatalf("nothing was loaded from %s, but at %s", prefix, tab.whereabouts())
+		tab.t.Fatalf("nothing was loaded from %s", prefix)
 		return ""
 	}
 }

@@ -6,13 +6,15 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/oidclab/oidclab/clients/internal/browsertest"
 	"github.com/oidclab/oidclab/clients/internal/web"
-	"github.com/oidclab/oidclab/clients/internal/web/webtest"
 )
+
+func TestMain(m *testing.M) { browsertest.Main(m) }
 
 // openPage serves a page whose only script is the given module, under the real
 // content security policy, and opens it in a browser.
-func openPage(t *testing.T, module string, more http.Handler) *webtest.Tab {
+func openPage(t *testing.T, module string, more http.Handler) *browsertest.Tab {
 	t.Helper()
 	pages := web.Site{Files: fstest.MapFS{
 		"index.html": {Data: []byte(`<!doctype html><html lang="en" data-party="frontend"><title>test</title>` +
@@ -29,7 +31,8 @@ func openPage(t *testing.T, module string, more http.Handler) *webtest.Tab {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 
-	tab := webtest.Open(t, server.URL)
-	tab.Wait(t, "body[data-ready]")
+	tab := browsertest.Open(t)
+	tab.Navigate(server.URL)
+	tab.Wait("body[data-ready]")
 	return tab
 }

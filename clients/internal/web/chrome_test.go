@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/oidclab/oidclab/clients/internal/web/webtest"
+	"github.com/oidclab/oidclab/clients/internal/browsertest"
 )
 
 // everything is a page that puts all the chrome's modules into window, for the
@@ -23,68 +23,76 @@ const everything = `
 `
 
 // text evaluates an expression and compares its text.
-func text(t *testing.T, tab *webtest.Tab, expression, want string) {
+func text(t *testing.T, tab *browsertest.Tab, expression, want string) {
 	t.Helper()
-	if diff := cmp.Diff(want, webtest.Evaluate[string](t, tab, expression)); diff != "" {
+	if diff := cmp.Diff(want, browsertest.Eval[string](tab, expression)); diff != "" {
 		t.Errorf("%s:\n%s", expression, diff)
 	}
 }
 
+// run runs statements.
+func run(tab *browsertest.Tab, statements string) {
+	browsertest.Eval[bool](tab, "(async () => {"+statements+"; return true})()")
+}
+
 func TestChrome(t *testing.T) {
 	tab := openPage(t, everything, nil)
-	run := func(expression string) {
-		webtest.Evaluate[bool](t, tab, "(async () => {"+expression+"; return true})()")
-	}
-
 	t.Run("home link", func(t *testing.T) {
+		tab := tab.For(t)
 		text(t, tab, `document.querySelector("#home").href`, "http://lab.localhost:8080/")
 	})
 	t.Run("who is signed in", func(t *testing.T) {
-		run(`chrome_.showSignedIn({name: "Alice Liddell", username: "alice", sub: "alice-0001"})`)
+		tab := tab.For(t)
+		run(tab, `chrome_.showSignedIn({name: "Alice Liddell", username: "alice", sub: "alice-0001"})`)
 		text(t, tab, `document.body.dataset.state + ": " + who.textContent`, "signed-in: Alice Liddell (alice)")
-		run(`chrome_.showSignedIn({sub: "alice-0001"})`)
+		run(tab, `chrome_.showSignedIn({sub: "alice-0001"})`)
 		text(t, tab, `who.textContent`, "alice-0001")
-		run(`chrome_.showSignedOut()`)
+		run(tab, `chrome_.showSignedOut()`)
 		text(t, tab, `document.body.dataset.state`, "signed-out")
 	})
 	t.Run("error panel", func(t *testing.T) {
-		run(`chrome_.showError({title: "The state check failed", expected: "a", arrived: "<img src=x onerror=alert(1)>", section: "RFC 6749 §10.12"})`)
+		tab := tab.For(t)
+		run(tab, `chrome_.showError({title: "The state check failed", expected: "a", arrived: "<img src=x onerror=alert(1)>", section: "RFC 6749 §10.12"})`)
 		text(t, tab, `document.querySelector("#error").innerText.replace(/\s+/g, " ").trim()`,
 			"The state check failed expected a arrived <img src=x onerror=alert(1)> RFC 6749 §10.12")
 		text(t, tab, `document.body.dataset.error + " " + document.images.length`, "The state check failed 0")
-		run(`chrome_.showError(new Error("a bug"))`)
+		run(tab, `chrome_.showError(new Error("a bug"))`)
 		text(t, tab, `document.querySelector("#error").innerText.replace(/\s+/g, " ").trim()`, "The page could not go on a bug")
-		run(`chrome_.clearError()`)
+		run(tab, `chrome_.clearError()`)
 		text(t, tab, `document.querySelector("#error").hidden + " " + document.body.dataset.error`, "true undefined")
 	})
 	t.Run("what came from outside is never HTML", func(t *testing.T) {
+		tab := tab.For(t)
 		const evil = `"<img src=x onerror='document.title=1'><b>x</b>"`
-		run(`chrome_.showHoldings([{what: ` + evil + `, where: ` + evil + `, value: ` + evil + `, note: ` + evil + `}]);
-			chrome_.showIDToken({header: {alg: ` + evil + `}, payload: {sub: ` + evil + `, [` + evil + `]: 1}});
-			chrome_.showAPIResult(200, {notes: [{text: ` + evil + `, created_at: ` + evil + `}]});
-			chrome_.steps.add(` + evil + `, {spec: ` + evil + `, channel: ` + evil + `});
-			chrome_.showNotice(` + evil + `); chrome_.showSignedIn({name: ` + evil + `})`)
+		run(tab, `chrome_.showHoldings([{what: `+evil+`, where: `+evil+`, value: `+evil+`, note: `+evil+`}]);
+			chrome_.showIDToken({header: {alg: `+evil+`}, payload: {sub: `+evil+`, [`+evil+`]: 1}});
+			chrome_.showAPIResult(200, {notes: [{text: `+evil+`, created_at: `+evil+`}]});
+			chrome_.steps.add(`+evil+`, {spec: `+evil+`, channel: `+evil+`});
+			chrome_.showNotice(`+evil+`); chrome_.showSignedIn({name: `+evil+`})`)
 		text(t, tab, `document.querySelectorAll("img, b").length + " " + document.title`, "0 test")
 	})
 	t.Run("steps survive a reload", func(t *testing.T) {
-		run(`chrome_.steps.clear(); chrome_.steps.add("one", {channel: "front", spec: "RFC 1"}); chrome_.steps.add("two")`)
+		tab := tab.For(t)
+		run(tab, `chrome_.steps.clear(); chrome_.steps.add("one", {channel: "front", spec: "RFC 1"}); chrome_.steps.add("two")`)
 		text(t, tab, `JSON.stringify(chrome_.steps.list())`, `[{"text":"one","spec":"RFC 1","channel":"front"},{"text":"two","channel":"inside"}]`)
 		text(t, tab, `sessionStorage.getItem("oidclab.steps") === JSON.stringify(chrome_.steps.list()) ? "kept" : "lost"`, "kept")
-		run(`sessionStorage.setItem("oidclab.steps", "no list"); chrome_.steps.show()`)
+		run(tab, `sessionStorage.setItem("oidclab.steps", "no list"); chrome_.steps.show()`)
 		text(t, tab, `String(steps.children.length)`, "2") // what this page remembers itself
 	})
 	t.Run("API result", func(t *testing.T) {
-		run(`chrome_.showAPIResult(401, {error: "invalid_token"})`)
+		tab := tab.For(t)
+		run(tab, `chrome_.showAPIResult(401, {error: "invalid_token"})`)
 		text(t, tab, `document.querySelector("#api-result").dataset.status`, "401")
-		run(`chrome_.showAPIResult(200, {notes: []})`)
+		run(tab, `chrome_.showAPIResult(200, {notes: []})`)
 		text(t, tab, `document.querySelector("#api-result").innerText.replace(/\s+/g, " ").trim()`, "✓ status 200 No notes yet.")
 	})
 	t.Run("renewals and busy button", func(t *testing.T) {
-		run(`chrome_.countRenewal(); chrome_.countRenewal()`)
+		tab := tab.For(t)
+		run(tab, `chrome_.countRenewal(); chrome_.countRenewal()`)
 		text(t, tab, `document.body.dataset.renewals`, "2")
-		run(`let end; window.running = chrome_.busy(press, new Promise((resolve) => { end = resolve })); window.end = end`)
+		run(tab, `let end; window.running = chrome_.busy(press, new Promise((resolve) => { end = resolve })); window.end = end`)
 		text(t, tab, `String(press.disabled)`, "true")
-		run(`end(); await running`)
+		run(tab, `end(); await running`)
 		text(t, tab, `String(press.disabled)`, "false")
 	})
 }
@@ -121,7 +129,7 @@ func TestRequestJSON(t *testing.T) {
 	text(t, tab, attempt("http://127.0.0.1:9/"), "unreachable") // also forbidden by the page's policy
 	text(t, tab, attempt("/fake/page"), "not-json")
 	text(t, tab, attempt("/fake/down"), "[502,null]")
-	text(t, tab, `document.cookie = "mine=1"; `+attempt("/fake/cookie"), `[200,{"cookies":false}]`)
+	text(t, tab, `(document.cookie = "mine=1", `+attempt("/fake/cookie")+`)`, `[200,{"cookies":false}]`)
 }
 
 // TestAuthorizeInFrame lets a frame answer, and others pretend to be it.
@@ -154,7 +162,7 @@ func TestAuthorizeInFrame(t *testing.T) {
 		frame.src = "/fake/shouts";
 		return asked;
 	})()`, "timeout")
-	if n := webtest.Evaluate[int](t, tab, `document.querySelectorAll("iframe").length`); n != 0 {
+	if n := browsertest.Eval[int](tab, `document.querySelectorAll("iframe").length`); n != 0 {
 		t.Errorf("%d frames left", n)
 	}
 }

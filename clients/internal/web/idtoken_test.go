@@ -17,7 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/oidclab/oidclab/clients/internal/web/webtest"
+	"github.com/oidclab/oidclab/clients/internal/browsertest"
 )
 
 // The values that a good token carries; now is any moment, the checks take it
@@ -243,7 +243,7 @@ func TestVerifyIDToken(t *testing.T) {
 				"idToken": jwt, "issuer": issuer, "clientID": clientID, "jwksURI": "/fake/jwks",
 				"nonce": nonce, "accessToken": accessToken, "now": now,
 			}, tt.expect)
-			got := webtest.Evaluate[verdict](t, tab, "verify("+string(marshal(t, expect))+")")
+			got := browsertest.Eval[verdict](tab.For(t), "verify("+string(marshal(t, expect))+")")
 			if got.Code != tt.want {
 				t.Fatalf("failed check %q (%s; arrived %s), want %q", got.Code, got.Title, got.Arrived, tt.want)
 			}

@@ -1,3 +1,5 @@
+// Package webtest has what tests of the clients' pages need beside a browser: a
+// small issuer that can be told to misbehave.
 package webtest
 
 import (
@@ -51,10 +53,13 @@ type Request struct {
 	Location string
 }
 
+// signingKey is one for all issuers of a process: to make one takes long.
+var signingKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 // StartIssuer starts an issuer, which ends with the test.
 func StartIssuer(tb testing.TB) *Issuer {
 	tb.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := signingKey()
 	if err != nil {
 		tb.Fatal(err)
 	}
