@@ -2,6 +2,7 @@ package browsertest
 
 import (
 	"context"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/fetch"
@@ -13,7 +14,7 @@ import (
 // while during runs, and returns that URL, fragment included.
 func (tab *Tab) Intercept(prefix string, during func()) string {
 	tab.t.Helper()
-	ctx, stop := context.WithTimeout(tab.ctx, patience)
+	ctx, stop := context.WithCancel(tab.ctx)
 	defer stop()
 	paused := make(chan *fetch.EventRequestPaused, 1)
 	err := chromedp.Listen(ctx, func(event any) {
@@ -42,7 +43,7 @@ func (tab *Tab) Intercept(prefix string, during func()) string {
 			tab.t.Fatal(err)
 		}
 		return request.Request.URL + request.Request.URLFragment
-	case <-ctx.Done():
+	case <-time.After(patience): // counted from here: during waits for its own steps
 		tab.t.Fatalf("nothing was loaded from %s", prefix)
 		return ""
 	}
