@@ -276,24 +276,26 @@ func (a *App) handleLogout(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	revoked := false
+	revoked, unreachable := false, false
 	if err == nil {
 		if err := a.families.end(fam.ID); err != nil {
 			a.refuse(w, r, err)
 			return
 		}
-		revoked = a.revokeQuietly(ctx, fam.ProviderRT)
+		failed := a.revokeQuietly(ctx, fam.ProviderRT)
+		revoked, unreachable = failed == nil, errors.Is(failed, errProviderDown)
 		a.log.InfoContext(ctx, "logout", "sub", fam.Subject, "revoked", revoked)
 	}
 
 	// 3. Say where the provider's session ends. The hint lets it end without a
 	//    question; who brings an old token gets none. RP-Initiated Logout §2.
+	//    While the provider is down, the browser would find an error page there.
 	hint := ""
 	if claims.ID == fam.RefreshJTI {
 		hint = fam.IDToken
 	}
 	answer := map[string]any{"provider_revoked": revoked}
-	if op, err := a.op.discover(ctx); err == nil {
+	if op, err := a.op.discover(ctx); err == nil && !unreachable {
 		answer["logout_url"] = a.op.logoutURL(op, hint)
 	}
 	writeJSON(w, http.StatusOK, answer)
@@ -305,19 +307,22 @@ func (a *App) endFamily(ctx context.Context, fam family, why error) error {
 	if err := a.families.end(fam.ID); err != nil {
 		return err
 	}
-	a.revokeQuietly(ctx, fam.ProviderRT)
+	_ = a.revokeQuietly(ctx, fam.ProviderRT) // it logs its failure, which changes nothing here
 	return why
 }
 
-// revokeQuietly revokes a refresh token of the provider and reports whether that
-// worked. Where it did not, the token is forgotten, so nobody can use it.
-func (a *App) revokeQuietly(ctx context.Context, refreshToken string) bool {
+// errNothingToRevoke says that a login has no refresh token of the provider.
+var errNothingToRevoke = errors.New("no refresh token to revoke")
+
+// revokeQuietly revokes a refresh token of the provider and returns why that did
+// not work, which it has logged. The token is forgotten then, so nobody can use it.
+func (a *App) revokeQuietly(ctx context.Context, refreshToken string) error {
 	if refreshToken == "" {
-		return false
+		return errNothingToRevoke
 	}
-	if err := a.op.revoke(ctx, refreshToken); err != nil {
+	err := a.op.revoke(ctx, refreshToken)
+	if err != nil {
 		a.log.WarnContext(ctx, "revocation failed", "error", err)
-		return false
 	}
-	return true
+	return err
 }

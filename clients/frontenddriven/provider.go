@@ -227,9 +227,12 @@ func (p *provider) revoke(ctx context.Context, refreshToken string) error {
 	req.SetBasicAuth(url.QueryEscape(p.cfg.ClientID), url.QueryEscape(p.cfg.ClientSecret))
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return err
+		return errProviderDown.after(err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusInternalServerError {
+		return errProviderDown.after(fmt.Errorf("revocation: status %d", resp.StatusCode))
+	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("revocation: status %d", resp.StatusCode)
 	}

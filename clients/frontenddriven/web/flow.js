@@ -263,7 +263,7 @@ export async function signOut(config) {
     throw onlyHere(error instanceof Error ? error.message : String(error));
   }
   steps.add(answer.body?.provider_revoked ? "The backend ended the login and revoked the provider's refresh token" : "The backend ended the login; the provider did not confirm that its refresh token is revoked", { spec: "RFC 7009 §2.1", channel: "back" });
-  if (!answer.body?.logout_url) throw onlyHere("the backend knows no logout address of the provider");
+  if (!answer.body?.logout_url) throw onlyHere("no logout address: the backend cannot reach the provider");
   const state = random();
   sessionStorage.setItem(keys.logout, state);
   const url = new URL(answer.body.logout_url);
