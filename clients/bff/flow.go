@@ -164,7 +164,11 @@ func (b *BFF) checkResponse(op *provider, q url.Values) (string, error) {
 	// 2.2 An error ends the login here. Its text is the provider's: state and iss
 	//     are checked. RFC 6749 §4.1.2.1.
 	if code := q.Get("error"); code != "" {
-		return "", errAuthorization.because("a code", clip(code)+": "+clip(q.Get("error_description")))
+		why := errAuthorization
+		if code == "access_denied" {
+			why = errDenied
+		}
+		return "", why.because("a code", clip(code)+": "+clip(q.Get("error_description")))
 	}
 	// 2.3 RFC 6749 §4.1.2.
 	if q.Get("code") == "" {

@@ -117,7 +117,7 @@ func TestCallbackRefuses(t *testing.T) {
 		{name: "two codes", response: func(q url.Values) { q.Add("code", "x") }, status: 400, check: "parameter_repeated"},
 		{name: "iss of another provider", response: func(q url.Values) { q.Set("iss", "http://evil.test") }, status: 400, check: "iss_mismatch"},
 		{name: "no iss", response: func(q url.Values) { q.Del("iss") }, status: 400, check: "iss_mismatch"},
-		{name: "denied", response: func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }, status: 403, check: "authorization_error"},
+		{name: "denied", response: func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }, status: 403, check: "access_denied"},
 		{name: "error beside a code", response: func(q url.Values) { q.Set("error", "server_error") }, status: 403, check: "authorization_error"},
 		{name: "no code", response: func(q url.Values) { q.Del("code") }, status: 400, check: "code_missing"},
 		{name: "unknown code", response: func(q url.Values) { q.Set("code", "x") }, status: 502, check: "code_refused"},

@@ -54,6 +54,10 @@ var (
 		403, "authorization_error", "The provider did not sign you in",
 		"RFC 6749 §4.1.2.1; OpenID Connect Core §3.1.2.6", "Begin again at the start page.",
 	}
+	errDenied = &refusal{
+		403, "access_denied", "Consent was denied",
+		"RFC 6749 §4.1.2.1", "You, or the provider's policy, did not allow this client. Nothing was issued. Begin again at the start page to be asked again.",
+	}
 	errNoCode = &refusal{
 		400, "code_missing", "The response holds neither a code nor an error",
 		"RFC 6749 §4.1.2", "Begin again at the start page.",
