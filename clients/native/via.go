@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,7 +43,11 @@ func discoverVia(ctx context.Context, cfg Config) (server, error) {
 		ClientID string `json:"client_id"`
 		Scope    string `json:"scope"`
 	}
-	if err := v.call(req, &conf); err != nil {
+	err = v.call(req, &conf)
+	if refusal, ok := errors.AsType[*TokenError](err); ok { // nothing is redeemed yet
+		return nil, fmt.Errorf("backend %s: it gave no configuration: status %d; is it a frontend-driven application's?", cfg.Via, refusal.Status)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", cfg.Via, err)
 	}
 	v.meta = conf.metadata

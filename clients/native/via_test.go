@@ -138,3 +138,12 @@ func TestViaThatRefusesTheCode(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What is no backend at all is not said to have refused a code: there is none yet.
+func TestViaWhereNoBackendIs(t *testing.T) {
+	b := startBackend(t)
+	_, err := native.Login(t.Context(), native.Config{Via: b.URL + "/elsewhere"})
+	if err == nil || !strings.Contains(err.Error(), "it gave no configuration: status 404") || strings.Contains(err.Error(), "redeemed") {
+		t.Errorf("got %v", err)
+	}
+}
