@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 
+	bbolt "go.etcd.io/bbolt/errors"
+
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/storage"
 )
@@ -28,18 +30,26 @@ func dataError(dir string, err error) error {
 	return fmt.Errorf("cannot use the data directory %s: %w; choose another with --data", dir, pathReason(err))
 }
 
+// isBroken reports whether a store's file is none, or is damaged.
+func isBroken(err error) bool {
+	return errors.Is(err, bbolt.ErrInvalid) || errors.Is(err, bbolt.ErrChecksum) || errors.Is(err, bbolt.ErrVersionMismatch)
+}
+
 // labFiles are what the lab keeps in its directory.
 var labFiles = []string{"provider.db", "bff.db", "frontenddriven.db", "api.db", "lab-secrets.json"}
 
 // clearDir removes what the lab keeps in dir, and nothing else: it may be any
-// directory of the person's. It refuses while another process uses it.
+// directory of the person's. It refuses while another process uses it. A store
+// that is broken is in nobody's use, and one more reason to start clean.
 func (a *app) clearDir(dir string) error {
 	_, closeStore, err := a.openStore(dir)
-	if err != nil {
+	if err != nil && !isBroken(err) {
 		return err
 	}
-	if err := closeStore(); err != nil {
-		return dataError(dir, err)
+	if err == nil {
+		if err := closeStore(); err != nil {
+			return dataError(dir, err)
+		}
 	}
 	for _, name := range labFiles {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -43,8 +43,17 @@ func newRoot() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.logLevel, "log-level", "info", "log from this level on: debug, info, warn or error")
 	flags.StringVar(&a.logFormat, "log-format", "text", "log as text or json")
+	completes(root, "log-level", "debug", "info", "warn", "error")
+	completes(root, "log-format", "text", "json")
 	root.AddCommand(a.newUp(), a.newServe(), a.newLogin(), newHealthcheck(), newVersion())
 	return root
+}
+
+// completes tells the shell the values of a flag.
+func completes(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag is not there
+	}
 }
 
 // fromEnvironment sets the flags that were not given from OIDCLAB_ variables.

@@ -58,6 +58,7 @@ func (a *app) newUp() *cobra.Command {
 	flags.StringVar(&o.data, "data", "", "keep the state in this `DIR` (default: oidclab in your state directory)")
 	flags.BoolVar(&o.fresh, "fresh", false, "forget the state first")
 	o.ready.flags(flags)
+	completes(cmd, "layout", string(lab.Hosts), string(lab.Ports))
 	return cmd
 }
 
@@ -131,6 +132,9 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 func labError(dir string, err error) error {
 	if _, isPath := errors.AsType[*fs.PathError](err); isPath || errors.Is(err, storage.ErrInUse) {
 		return dataError(dir, err)
+	}
+	if isBroken(err) {
+		return fmt.Errorf("cannot use the data directory %s: %w; start clean with --fresh, or choose another with --data", dir, err)
 	}
 	return err
 }
