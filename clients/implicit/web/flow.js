@@ -91,7 +91,7 @@ export async function finishSignIn(config) {
   // the provider could not tell the response mode. OAuth 2.0 Multiple Response Types §2.1.
   const params = new URLSearchParams(location.hash ? location.hash.slice(1) : location.search);
   history.replaceState(null, "", "/");
-  steps.add("Came back with both tokens in the URL's fragment, and removed it from the address bar", { spec: "RFC 9700 §4.3.2", channel: "front" });
+  steps.add("Came back with the answer in the URL's fragment, and removed it from the address bar", { spec: "RFC 9700 §4.3.2", channel: "front" });
 
   // 6. The transaction serves one answer only: a callback that is loaded again,
   //    or that another tab or person began, finds nothing. RFC 9700 §4.7.1.

@@ -35,7 +35,7 @@ async function show(calling, how) {
     return answer;
   } catch (error) {
     if (!(error instanceof FlowError) || error.code !== "unreachable") throw error;
-    showAPIResult(0, null);
+    showAPIResult(0, null, `${error.explanation.title}. ${error.explanation.detail}`);
     return { status: 0, body: null };
   }
 }

@@ -111,7 +111,6 @@ export function showIDToken(token) {
 }
 
 const statusNotes = /** @type {Record<number, string>} */ ({
-  0: "The browser got no answer that this page may read. Either the API is not running, or what answered carries no CORS headers for this page's origin; the browser's console says which.",
   401: "The API did not accept the token: expired, revoked or not meant for it. Renew or sign in again. (RFC 6750 §3.1)",
   403: "The token is valid but does not allow this. (RFC 6750 §3.1, insufficient_scope)",
   502: "The backend could not reach the API.",

@@ -18,11 +18,14 @@ export async function requestJSON(party, url, init = {}) {
     response = await fetch(url, { credentials: "omit", cache: "no-store", ...init });
   } catch {
     // fetch tells no script why: down, refused by CORS and blocked by the
-    // page's own policy look alike.
+    // page's own policy look alike. CORS has no say within one origin.
+    const { origin } = new URL(url, location.href);
     throw new FlowError("unreachable", {
       title: `${party} could not be reached`,
-      detail: `The browser got no answer from ${new URL(url, location.href).origin} that this page may read. ` +
-        "Either it is not running, or what answered there carries no CORS headers for this page's origin; the browser's console says which. Try again once it runs.",
+      detail: origin === location.origin
+        ? `The browser got no answer from ${origin}. Try again once it runs.`
+        : `The browser got no answer from ${origin} that this page may read. ` +
+          "Either it is not running, or what answered there carries no CORS headers for this page's origin; the browser's console says which. Try again once it runs.",
     });
   }
   const text = await response.text();
