@@ -86,7 +86,7 @@ func (a *App) handleExchange(w http.ResponseWriter, r *http.Request) {
 	fam, err := a.beginFamily(ctx, op, token, e.Nonce)
 	if err != nil {
 		// What was issued for a login that failed is of no use to anybody.
-		a.revokeQuietly(ctx, token.RefreshToken)
+		_ = a.revokeQuietly(ctx, token.RefreshToken) // as in endFamily
 		a.refuse(w, r, err)
 		return
 	}
