@@ -350,7 +350,7 @@ func scopeDescription(name string) string {
 	case "groups":
 		return "See the groups that you belong to"
 	case "offline_access":
-		return "Stay signed in when you are away, until you sign out or revoke it"
+		return "Keep this access while you are away, until it expires or is revoked"
 	default:
 		return "Use an API with the permission " + name
 	}

@@ -1,7 +1,10 @@
 package provider_test
 
 import (
+	"bytes"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/oidclab/oidclab/provider"
@@ -135,6 +138,23 @@ func TestRefreshChecksEveryInput(t *testing.T) {
 	// The control, and that none of these killed the family.
 	if a := postForm(t, op.URL()+"/token", refreshRequest(tokens.text("refresh_token")), nil); a.Status != http.StatusOK {
 		t.Errorf("the untouched request: %d %s", a.Status, a.Raw)
+	}
+}
+
+// TestReuseIsLogged: a theft shows by it, so an operator must see it.
+func TestReuseIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	op := providertest.Start(t, &providertest.Options{Configure: func(c *provider.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}})
+	tokens := tokensFor(t, op, codeRequest())
+	postForm(t, op.URL()+"/token", refreshRequest(tokens.text("refresh_token")), nil)
+	if log.Len() > 0 {
+		t.Errorf("before the reuse: %s", log.String())
+	}
+	postForm(t, op.URL()+"/token", refreshRequest(tokens.text("refresh_token")), nil)
+	if !strings.Contains(log.String(), "its grant is revoked") {
+		t.Errorf("after the reuse: %q", log.String())
 	}
 }
 

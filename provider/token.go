@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -50,6 +51,9 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 	// 6. Spend the code or rotate the refresh token and store what is new, in
 	//    one transaction. Whoever comes second is refused here.
 	if err := work.commit(ctx); err != nil {
+		if errors.Is(err, storage.ErrUsed) {
+			p.logReuse(ctx)
+		}
 		p.tokenError(w, r, err)
 		return
 	}
@@ -61,8 +65,16 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) tokenFailed(ctx context.Context, w http.ResponseWriter, r *http.Request, work *work, err error) {
 	if writeErr := work.abort(ctx); writeErr != nil {
 		err = writeErr
+	} else if len(work.always.RevokeGrants) > 0 {
+		p.logReuse(ctx)
 	}
 	p.tokenError(w, r, err)
+}
+
+// logReuse notes that a code or refresh token came a second time, which is how
+// a theft shows (RFC 9700 §4.14.2).
+func (p *Provider) logReuse(ctx context.Context) {
+	p.log.WarnContext(ctx, "a used code or refresh token was presented again; its grant is revoked")
 }
 
 // grantTypes are the grants that the token endpoint accepts.

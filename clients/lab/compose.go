@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -53,6 +54,9 @@ func (c *composer) httpClient(party string) *http.Client {
 	return &http.Client{Transport: c.lab.recorder.Transport(party, transport), Timeout: backChannelTimeout}
 }
 
+// logger says which party speaks: several of them sign people in and out.
+func (c *composer) logger(party string) *slog.Logger { return c.cfg.Logger.With("party", party) }
+
 func (c *composer) file(name string) string { return filepath.Join(c.cfg.DataDir, name) }
 
 // audience of the tokens that the frontend-driven application issues itself.
@@ -66,7 +70,7 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		Users:     c.cfg.Users,
 		Scopes:    scopes(c.cfg.Scopes),
 		Lifetimes: c.cfg.Lifetimes,
-		Logger:    c.cfg.Logger,
+		Logger:    c.logger(op),
 		HomeURL:   c.at[home],
 		Explain:   c.cfg.Explain,
 	})
@@ -110,7 +114,7 @@ func (c *composer) bff(context.Context) error {
 		BaseURL: c.at[bffBackend], APIURL: c.at[apiServer], HomeURL: c.at[home],
 		DBPath:     c.file("bff.db"),
 		HTTPClient: c.httpClient(bffBackend),
-		Logger:     c.cfg.Logger,
+		Logger:     c.logger(bffBackend),
 	})
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
@@ -127,7 +131,7 @@ func (c *composer) frontendDriven(context.Context) error {
 		Audience: c.drivenAudience(), HomeURL: c.at[home],
 		DBPath:     c.file("frontenddriven.db"),
 		HTTPClient: c.httpClient(drivenServer),
-		Logger:     c.cfg.Logger,
+		Logger:     c.logger(apiServer),
 	})
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
@@ -149,7 +153,7 @@ func (c *composer) api(context.Context) error {
 		AllowedOrigins: []string{c.at[implicitSPA], c.at[pkceSPA], c.at[drivenSPA]},
 		DBPath:         c.file("api.db"),
 		HTTPClient:     c.httpClient(apiServer),
-		Logger:         c.cfg.Logger,
+		Logger:         c.logger(drivenServer),
 	})
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)

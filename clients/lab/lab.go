@@ -112,15 +112,27 @@ func (cfg *Config) complete() error {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	switch {
-	case cfg.Layout != Hosts && cfg.Layout != Ports:
-		return fmt.Errorf("lab: layout %q is neither %q nor %q", cfg.Layout, Hosts, Ports)
-	case cfg.Layout == Ports && cfg.OPHost != "":
-		return fmt.Errorf("lab: in layout %q the provider has no host of its own", Ports)
-	case cfg.OPHost == "":
+	if err := CheckLayout(cfg.Layout, cfg.OPHost); err != nil {
+		return err
+	}
+	if cfg.OPHost == "" {
 		cfg.OPHost = defaultOPHost
 	}
-	return checkOPHost(cfg.OPHost)
+	return nil
+}
+
+// CheckLayout says whether New would accept the layout with the provider's
+// host name, for a caller that has something to lose before it calls New.
+func CheckLayout(layout Layout, opHost string) error {
+	switch {
+	case layout != Hosts && layout != Ports:
+		return fmt.Errorf("lab: layout %q is neither %q nor %q", layout, Hosts, Ports)
+	case layout == Ports && opHost != "":
+		return fmt.Errorf("lab: in layout %q the provider has no host of its own", Ports)
+	case opHost == "":
+		return nil
+	}
+	return checkOPHost(opHost)
 }
 
 // compose opens the provider's store, which also claims the directory, and

@@ -2,6 +2,7 @@ package native
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -54,6 +55,18 @@ func (Tokens) String() string { return "(tokens)" }
 
 // GoString keeps the tokens out of messages.
 func (Tokens) GoString() string { return "native.Tokens{}" }
+
+// CheckSave says whether Save could write to path, and leaves nothing there.
+func CheckSave(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("save the login: %s is a directory", path)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".oidclab-*")
+	if err != nil {
+		return fmt.Errorf("save the login: %w", err)
+	}
+	return errors.Join(tmp.Close(), os.Remove(tmp.Name()))
+}
 
 // Save writes r with its tokens to path as JSON, readable by its owner only.
 // It replaces a file that is there already, and its mode with it, in one step:

@@ -39,6 +39,11 @@ func (a *app) newLogin() *cobra.Command {
 			if !noBrowser {
 				cfg.Open = native.OpenBrowser
 			}
+			if save != "" { // before the person signs in, not after
+				if err := native.CheckSave(save); err != nil {
+					return err
+				}
+			}
 			result, err := native.Login(ctx, cfg)
 			if errors.Is(err, context.Canceled) {
 				return errors.New("stopped before anybody signed in")

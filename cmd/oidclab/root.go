@@ -40,6 +40,8 @@ func newRoot() *cobra.Command {
 			return err
 		},
 	}
+	root.Version = thisVersion()
+	root.SetVersionTemplate("{{.Version}}\n")
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.logLevel, "log-level", "info", "log from this level on: debug, info, warn or error")
 	flags.StringVar(&a.logFormat, "log-format", "text", "log as text or json")

@@ -91,7 +91,10 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	}
 	defer ln.Close()
 
-	// 2. The directory.
+	// 2. The directory. What New would refuse must not cost anybody their state.
+	if err := lab.CheckLayout(lab.Layout(o.layout), o.opHost); err != nil {
+		return labError(o.data, err)
+	}
 	if err := makeDir(o.data); err != nil {
 		return err
 	}
