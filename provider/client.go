@@ -83,6 +83,15 @@ func (c *client) displayName() string {
 	return c.ID
 }
 
+// warning tells people what a switch of the registration weakens for this
+// request; "" if nothing.
+func (c *client) warning(redirectURI string) string {
+	if c.InsecureHTTPRedirectURIs && isPlainHTTP(redirectURI) {
+		return "this application is reached over plain http, so whoever is on the network between can read the answer (insecure_http_redirect_uris)."
+	}
+	return ""
+}
+
 // checkSecret compares in constant time. A client without a secret matches nothing.
 func (c *client) checkSecret(secret string) bool {
 	if secret == "" || c.secretHash == [sha256.Size]byte{} {

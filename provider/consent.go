@@ -69,12 +69,12 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *inter
 	for _, scope := range in.a.scopes {
 		lines = append(lines, scopeLine{Name: scope, Description: p.describeScope(scope), New: !slices.Contains(allowed, scope)})
 	}
-	c := in.a.client
+	c, redirectURI := in.a.client, in.a.redirectURI.String()
 	p.pages.consent(w, consentPage{
 		Action: p.base + pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		Username: session.user.Username, Name: session.user.displayName(),
-		Scopes: lines, FormTarget: in.a.redirectURI.String(),
+		Scopes: lines, FormTarget: redirectURI, Warning: c.warning(redirectURI),
 	})
 }
 

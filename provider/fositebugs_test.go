@@ -106,6 +106,15 @@ func TestFositePlainHTTPRedirects(t *testing.T) {
 	if got := signIn(t, op, request); !got.Has("code") {
 		t.Errorf("with the switch: %v", keysOf(got))
 	}
+	// What is weakened says so where it matters.
+	b := providertest.NewBrowser(t)
+	login := b.Get(authorizeURL(op, request))
+	consent := b.Submit(login, "submit", map[string]string{"username": "bob", "password": "bob"})
+	for _, page := range []*providertest.Page{login, consent} {
+		if !strings.Contains(page.Body, "insecure_http_redirect_uris") {
+			t.Errorf("%s does not say that a check is off", page.URL.Path)
+		}
+	}
 }
 
 // A response mode needs no entry in the client's registration.

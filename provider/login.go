@@ -86,11 +86,11 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interac
 		p.pageError(w, r, err)
 		return
 	}
-	c := in.a.client
+	c, redirectURI := in.a.client, in.a.redirectURI.String()
 	p.pages.login(w, status, loginPage{
 		Action: p.base + pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		Username: username, Error: problem, Reauthenticate: session != nil,
 		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
-		FormTarget: in.a.redirectURI.String(), DemoUsers: p.demoUsers,
+		FormTarget: redirectURI, DemoUsers: p.demoUsers, Warning: c.warning(redirectURI),
 	})
 }

@@ -75,6 +75,7 @@ type loginPage struct {
 	// goes in the end (RFC 9700 §4.11.2: let people see whom they are sent to).
 	FormTarget string
 	DemoUsers  []string // users whose password is their name, shown as a hint
+	Warning    string   // which check is switched off for this client; "": none
 
 	// Of the client's registration (RFC 7591 §2).
 	ClientName, ClientURI, LogoURI, PolicyURI, TOSURI string
@@ -94,6 +95,7 @@ type consentPage struct {
 	Username, Name        string // who is signed in; Name may be ""
 	Scopes                []scopeLine
 	FormTarget            string // as in loginPage
+	Warning               string // as in loginPage
 
 	// Of the client's registration (RFC 7591 §2).
 	ClientName, ClientURI, LogoURI, PolicyURI, TOSURI string

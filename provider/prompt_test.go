@@ -136,6 +136,9 @@ func TestPagesShowTheClient(t *testing.T) {
 				t.Errorf("%s does not show %s", page.URL.Path, want)
 			}
 		}
+		if strings.Contains(page.Body, "Weakened") {
+			t.Errorf("%s warns of nothing", page.URL.Path)
+		}
 	}
 	b.Submit(consent, "allow", nil)
 	if again := b.Get(authorizeURL(op, codeRequest().with(params{"prompt": "login"}))); !strings.Contains(again.Body, "asks you to sign in again") {

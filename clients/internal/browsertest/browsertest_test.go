@@ -29,7 +29,7 @@ func serve(t *testing.T) (url string, requests *atomic.Int32) {
 		}
 		requests.Add(1)
 		w.Header().Set("Cache-Control", "max-age=3600")
-		_, _ = fmt.Fprintf(w, "<!doctype html><body>the page of %s</body>", r.Host)
+		_, _ = fmt.Fprintf(w, "<!doctype html><body>the page of %s<input value=before></body>", r.Host)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL, requests
@@ -65,6 +65,18 @@ func TestThrough(t *testing.T) {
 	for _, host := range []string{"op.lab.localhost", "op.example", "127.0.0.1:8080"} {
 		tab.Navigate("http://" + host + "/")
 		tab.WaitText("body", "the page of "+host)
+	}
+}
+
+func TestFillReplaces(t *testing.T) {
+	url, _ := serve(t)
+	tab := browsertest.Open(t)
+	tab.Navigate(url)
+	for _, text := range []string{"first", "Second 2", ""} {
+		tab.Fill("input", text)
+		if got := browsertest.Eval[string](tab, `document.querySelector("input").value`); got != text {
+			t.Errorf("%q, want %q", got, text)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // Do runs actions in order.
@@ -45,11 +46,13 @@ func (tab *Tab) Click(selector string) {
 	tab.do("clicking "+selector, chromedp.WaitVisible(css), chromedp.Click(css))
 }
 
-// Fill replaces the text of an input.
+// Fill replaces the text of an input. (chromedp.Clear leaves what was typed, and
+// chromedp.SendKeys reads the element while an event may change it.)
 func (tab *Tab) Fill(selector, text string) {
 	tab.t.Helper()
-	css := chromedp.CSS(selector)
-	tab.do("filling "+selector, chromedp.WaitVisible(css), chromedp.Clear(css), chromedp.SendKeys(css, text))
+	tab.Wait(selector)
+	Eval[bool](tab, fmt.Sprintf("((input) => { input.focus(); input.select(); return true })(document.querySelector(%q))", selector))
+	tab.do("filling "+selector, chromedp.KeyEvent(kb.Backspace+text))
 }
 
 // Wait waits until an element is visible.
