@@ -29,14 +29,16 @@ build: ## build bin/oidclab
 golden: chromium ## write testdata/wire and the pictures of the README anew
 	$(GO) test -count=1 ./clients/lab -run 'TestTranscripts|TestCommandLine|TestPictures' -update
 
-# The browser tests need Chromium. On Debian it is installed here.
+# The browser tests need Chromium, and fonts to lay pages out with. On Debian
+# they are installed here.
+PACKAGES := chromium fonts-dejavu-core fonts-liberation
 chromium:
 	@if [ -n "$${OIDCLAB_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null; then \
 		exit 0; \
 	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	elif command -v apt-get >/dev/null && command -v sudo >/dev/null; then \
-		sudo apt-get update -qq && sudo apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+		sudo apt-get update -qq && sudo apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	else \
 		echo "The browser tests need Chromium or Chrome: install it, or set OIDCLAB_CHROMIUM to its path." >&2; exit 1; \
 	fi
