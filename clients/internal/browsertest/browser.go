@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -106,6 +107,8 @@ func start(path string) (*browser, error) {
 	ctx, kill := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, _ = chromedp.NewContext(ctx) // kill ends it, too
 	b := &browser{ctx: ctx, kill: kill, temp: temp}
+	late := time.AfterFunc(patience, kill)
+	defer late.Stop()
 	if err := chromedp.Do(ctx); err != nil {
 		return nil, errors.Join(err, b.stop())
 	}

@@ -50,9 +50,11 @@ func newTab(tb testing.TB, parent context.Context, options ...chromedp.ContextOp
 	tb.Helper()
 	ctx, closeTab := chromedp.NewContext(parent, options...)
 	tb.Cleanup(closeTab)
-	// Without a time limit: a tab ends with the context of its first use.
+	// No context with a time limit: a tab ends with the context of its first use.
+	late := time.AfterFunc(patience, closeTab)
+	defer late.Stop()
 	if err := chromedp.Do(ctx); err != nil {
-		tb.Fatal(err)
+		tb.Fatalf("opening a tab: %v", err)
 	}
 	return (&Tab{ctx: ctx}).For(tb)
 }
