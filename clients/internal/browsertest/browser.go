@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -107,8 +106,6 @@ func start(path string) (*browser, error) {
 	ctx, kill := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, _ = chromedp.NewContext(ctx) // kill ends it, too
 	b := &browser{ctx: ctx, kill: kill, temp: temp}
-	late := time.AfterFunc(patience, kill)
-	defer late.Stop()
 	if err := chromedp.Do(ctx); err != nil {
 		return nil, errors.Join(err, b.stop())
 	}

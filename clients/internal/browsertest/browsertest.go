@@ -50,11 +50,9 @@ func newTab(tb testing.TB, parent context.Context, options ...chromedp.ContextOp
 	tb.Helper()
 	ctx, closeTab := chromedp.NewContext(parent, options...)
 	tb.Cleanup(closeTab)
-	// No context with a time limit: a tab ends with the context of its first use.
-	late := time.AfterFunc(patience, closeTab)
-	defer late.Stop()
+	// Without a time limit: a tab ends with the context of its first use.
 	if err := chromedp.Do(ctx); err != nil {
-		tb.Fatalf("opening a tab: %v", err)
+		tb.Fatal(err)
 	}
 	return (&Tab{ctx: ctx}).For(tb)
 }
