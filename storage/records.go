@@ -13,15 +13,20 @@ type Grant struct {
 	Subject string
 	// SessionID is the "sid" of the session in which the user allowed it.
 	SessionID string
-	Scopes    []string
-	Audience  []string
+	// SessionBound says that the grant ends when that session does: the user
+	// did not allow access while away (OIDC Core §11).
+	SessionBound bool
+	Scopes       []string
+	Audience     []string
 
 	// RedirectURI is what the authorization request carried, to be compared
 	// at the token endpoint (RFC 6749 §4.1.3).
 	RedirectURI string
 	Nonce       string
-	ACR         string
-	AMR         []string
+	// Claims is the request's "claims" parameter, JSON (OIDC Core §5.5).
+	Claims []byte
+	ACR    string
+	AMR    []string
 	// AuthTime is when the user signed in; RequestedAt when the authorization
 	// request first arrived. Both keep their nanoseconds.
 	AuthTime    time.Time
@@ -41,7 +46,10 @@ type Code struct {
 	// CodeChallenge and CodeChallengeMethod are the PKCE binding, RFC 7636.
 	CodeChallenge       string
 	CodeChallengeMethod string
-	ExpiresAt           time.Time
+	// JKT is the thumbprint of the DPoP key that must redeem the code, ""
+	// for none (RFC 9449 §10).
+	JKT       string
+	ExpiresAt time.Time
 	// UsedAt is zero while the code can be redeemed.
 	UsedAt time.Time
 }
@@ -54,8 +62,11 @@ type AccessToken struct {
 	JTI string
 	// Scopes and Audience are what this token carries: a refresh may narrow
 	// them below the grant's.
-	Scopes    []string
-	Audience  []string
+	Scopes   []string
+	Audience []string
+	// JKT is the thumbprint of the DPoP key that the token is bound to, "" for
+	// a bearer token (RFC 9449 §6).
+	JKT       string
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 	// RevokedAt is zero while the token is live.
@@ -64,8 +75,11 @@ type AccessToken struct {
 
 // RefreshToken is one refresh token of a family, live or already rotated.
 type RefreshToken struct {
-	ID        Digest
-	GrantID   string
+	ID      Digest
+	GrantID string
+	// JKT is the thumbprint of the DPoP key that a public client's refresh
+	// token is bound to (RFC 9449 §5).
+	JKT       string
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 	// UsedAt is when the token was rotated; zero while it can be used.
@@ -85,6 +99,16 @@ type Session struct {
 	ExpiresAt time.Time
 }
 
+// SessionClient says that a session signed its user in at a client, which must
+// hear of the session's end.
+type SessionClient struct {
+	SID, ClientID string
+	// Subject is the "sub" that the client knows the user by.
+	Subject string
+	// ExpiresAt is the session's end.
+	ExpiresAt time.Time
+}
+
 // ConsentID names a consent.
 type ConsentID struct{ Subject, ClientID string }
 
@@ -93,6 +117,75 @@ type Consent struct {
 	ConsentID
 	Scopes    []string
 	UpdatedAt time.Time
+}
+
+// Client is a dynamically registered client (RFC 7591).
+type Client struct {
+	ID string
+	// Metadata is the registration as JSON, in RFC 7591's names. What it means
+	// is the provider's business. It holds no secret in the clear.
+	Metadata []byte
+	// SecretHash is the digest of the client secret, zero for none.
+	SecretHash Digest
+	// SecretExpiresAt is zero for a secret that does not expire.
+	SecretExpiresAt time.Time
+	// RegistrationToken is the digest of the registration access token
+	// (RFC 7592 §3).
+	RegistrationToken Digest
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+}
+
+// Once is an identifier that may come once.
+type Once struct {
+	ID Digest
+	// ExpiresAt is when what it identifies has expired by itself.
+	ExpiresAt time.Time
+}
+
+// PushedRequest is an authorization request that a client pushed (RFC 9126).
+type PushedRequest struct {
+	// ID is the digest of the request_uri.
+	ID       Digest
+	ClientID string
+	// Form are the request's parameters.
+	Form map[string][]string
+	// JKT is the thumbprint of the DPoP key that the code will be bound to, ""
+	// for none (RFC 9449 §10.1).
+	JKT       string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	// UsedAt is zero until an authorization response has come of it.
+	UsedAt time.Time
+}
+
+// DeviceCode is a device authorization (RFC 8628).
+type DeviceCode struct {
+	// ID is the digest of the device code.
+	ID Digest
+	// UserCode is the user code in its canonical form.
+	UserCode string
+	ClientID string
+	Scopes   []string
+	Audience []string
+	// Interval is the least time between two polls.
+	Interval   time.Duration
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	LastPollAt time.Time
+	// DecidedAt is zero until the user has decided. GrantID is "" then if the
+	// user denied.
+	DecidedAt time.Time
+	GrantID   string
+	// UsedAt is when the tokens were issued.
+	UsedAt time.Time
+}
+
+// DeviceDecision is a user's decision on a device authorization.
+type DeviceDecision struct {
+	ID Digest
+	// GrantID is what the user allowed, "" for nothing.
+	GrantID string
 }
 
 // Key is a key of the provider's own.
@@ -106,4 +199,10 @@ type Key struct {
 	// Material is the PKCS #8 DER of a signing key, or the secret's bytes.
 	Material  []byte
 	CreatedAt time.Time
+	// ActiveFrom is when the key begins to sign; it is published before. Zero:
+	// at once.
+	ActiveFrom time.Time
+	// ExpiresAt is when a key that signs no more need not be published any
+	// longer. Zero: it has no successor yet.
+	ExpiresAt time.Time
 }

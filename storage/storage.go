@@ -17,8 +17,13 @@ var (
 	ErrUsed = errors.New("already used")
 	// ErrRevoked says that the grant was revoked.
 	ErrRevoked = errors.New("revoked")
-	// ErrExists says that a grant, code or token with this key is there already.
+	// ErrExists says that a record with this key, which is to be inserted, is
+	// there already.
 	ErrExists = errors.New("already exists")
+	// ErrSeen says that an identifier that may come once came before.
+	ErrSeen = errors.New("seen before")
+	// ErrEnded says that a session ended before a request that relied on it.
+	ErrEnded = errors.New("session has ended")
 	// ErrInUse says that another process holds the store.
 	ErrInUse = errors.New("in use by another process")
 	// ErrClosed says that the store was closed.
@@ -69,6 +74,21 @@ type Store interface {
 	Session(ctx context.Context, id Digest) (Session, error)
 	// Consent returns what a user allowed a client. ErrNotFound.
 	Consent(ctx context.Context, subject, clientID string) (Consent, error)
+	// SessionClients returns the clients that the session with this "sid"
+	// signed the user in at, in the order of their IDs. None: an empty list.
+	SessionClients(ctx context.Context, sid string) ([]SessionClient, error)
+	// Client returns a dynamically registered client. ErrNotFound.
+	Client(ctx context.Context, id string) (Client, error)
+	// Clients returns every dynamically registered client, oldest first.
+	Clients(ctx context.Context) ([]Client, error)
+	// Seen reports whether an identifier was noted by Changes.Once.
+	Seen(ctx context.Context, id Digest) (bool, error)
+	// PushedRequest returns a pushed authorization request. ErrNotFound.
+	PushedRequest(ctx context.Context, id Digest) (PushedRequest, error)
+	// DeviceCode returns a device authorization by its device code. ErrNotFound.
+	DeviceCode(ctx context.Context, id Digest) (DeviceCode, error)
+	// DeviceCodeOf returns a device authorization by its user code. ErrNotFound.
+	DeviceCodeOf(ctx context.Context, userCode string) (DeviceCode, error)
 	// Keys returns every key, oldest first.
 	Keys(ctx context.Context) ([]Key, error)
 
@@ -93,8 +113,8 @@ type Store interface {
 // Changes is one request's unit of work: what must hold, and what is written
 // if it does. The zero value of every field means "nothing".
 type Changes struct {
-	// At is when the request was handled. It stamps UsedAt and RevokedAt, and
-	// must be set if the Changes spend or revoke anything.
+	// At is when the request was handled. It stamps UsedAt, RevokedAt and the
+	// like, and must be set if the Changes spend, revoke, decide or poll anything.
 	At time.Time
 
 	// RedeemCode marks a code as used. It must exist (ErrNotFound), be unused
@@ -107,6 +127,23 @@ type Changes struct {
 	// the same transaction and nothing else of the Changes is applied
 	// (RFC 6749 §4.1.2, RFC 9700 §4.14.2).
 
+	// RequireSession names a session that must be there (ErrEnded): what is
+	// issued on its strength must not outlive a sign-out that came first.
+	RequireSession Digest
+	// Once are identifiers that must not have come before (ErrSeen), and from
+	// now on have: the "jti" of a client assertion or of a DPoP proof.
+	Once []Once
+	// ClaimPushedRequest marks a pushed request as used. It must exist
+	// (ErrNotFound) and be unused (ErrUsed).
+	ClaimPushedRequest Digest
+	// DecideDevice notes the user's decision on a device authorization. It must
+	// exist (ErrNotFound) and be undecided (ErrUsed). The grant that it names
+	// must be among Grants or stored (ErrNotFound).
+	DecideDevice *DeviceDecision
+	// RedeemDeviceCode marks a device code as used. It must exist (ErrNotFound)
+	// and be unused (ErrUsed).
+	RedeemDeviceCode Digest
+
 	// Grants, Codes, AccessTokens and RefreshTokens are inserted: a key that
 	// is there already is ErrExists. The grant of a code or token must be
 	// among Grants or stored (ErrNotFound), and not revoked (ErrRevoked).
@@ -114,10 +151,18 @@ type Changes struct {
 	Codes         []Code
 	AccessTokens  []AccessToken
 	RefreshTokens []RefreshToken
-	// Sessions, Consents and Keys are inserted or replaced.
-	Sessions []Session
-	Consents []Consent
-	Keys     []Key
+	// Clients, PushedRequests and DeviceCodes are inserted as well (ErrExists,
+	// for a DeviceCode's UserCode, too).
+	Clients        []Client
+	PushedRequests []PushedRequest
+	DeviceCodes    []DeviceCode
+	// UpdateClients replace clients that must be there (ErrNotFound).
+	UpdateClients []Client
+	// Sessions, SessionClients, Consents and Keys are inserted or replaced.
+	Sessions       []Session
+	SessionClients []SessionClient
+	Consents       []Consent
+	Keys           []Key
 
 	// The rest removes or revokes; what is missing is passed over.
 
@@ -126,15 +171,23 @@ type Changes struct {
 	// RevokeAccessTokens ends single access tokens.
 	RevokeAccessTokens []Digest
 	EndSessions        []Digest
-	DeleteConsents     []ConsentID
-	DeleteKeys         []string
+	// SignOut are "sid" values: every grant of such a session that is
+	// SessionBound is revoked, and its SessionClients are removed.
+	SignOut []string
+	// PollDeviceCodes stamps LastPollAt.
+	PollDeviceCodes []Digest
+	DeleteClients   []string
+	DeleteConsents  []ConsentID
+	DeleteKeys      []string
 }
 
 // Empty reports whether there is nothing to commit.
 func (c *Changes) Empty() bool {
 	return c.RedeemCode.IsZero() && c.RotateRefreshToken.IsZero() &&
-		len(c.Grants)+len(c.Codes)+len(c.AccessTokens)+len(c.RefreshTokens) == 0 &&
-		len(c.Sessions)+len(c.Consents)+len(c.Keys) == 0 &&
-		len(c.RevokeGrants)+len(c.RevokeAccessTokens) == 0 &&
-		len(c.EndSessions)+len(c.DeleteConsents)+len(c.DeleteKeys) == 0
+		c.RequireSession.IsZero() && c.ClaimPushedRequest.IsZero() && c.RedeemDeviceCode.IsZero() && c.DecideDevice == nil &&
+		len(c.Once)+len(c.Grants)+len(c.Codes)+len(c.AccessTokens)+len(c.RefreshTokens) == 0 &&
+		len(c.Clients)+len(c.PushedRequests)+len(c.DeviceCodes)+len(c.UpdateClients) == 0 &&
+		len(c.Sessions)+len(c.SessionClients)+len(c.Consents)+len(c.Keys) == 0 &&
+		len(c.RevokeGrants)+len(c.RevokeAccessTokens)+len(c.SignOut)+len(c.PollDeviceCodes) == 0 &&
+		len(c.EndSessions)+len(c.DeleteClients)+len(c.DeleteConsents)+len(c.DeleteKeys) == 0
 }
