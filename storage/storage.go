@@ -12,8 +12,8 @@ import (
 var (
 	// ErrNotFound says that no such record exists.
 	ErrNotFound = errors.New("not found")
-	// ErrUsed says that a code was already redeemed or a refresh token
-	// already rotated. The store has revoked the grant it belongs to.
+	// ErrUsed says that what may be used once was used already. If that is a
+	// code or a refresh token, the store has revoked the grant it belongs to.
 	ErrUsed = errors.New("already used")
 	// ErrRevoked says that the grant was revoked.
 	ErrRevoked = errors.New("revoked")
@@ -101,7 +101,8 @@ type Store interface {
 	// Sweep removes at most limit records that expired before now, the oldest
 	// first, and returns how many it removed. Codes and refresh tokens expire
 	// with their grant, not before it: a spent one must be recognised when it
-	// comes back. A record whose ExpiresAt is zero, or that has none, stays.
+	// comes back. A record whose ExpiresAt is zero, or that has none, stays, and
+	// so does every key: DeleteKeys removes it.
 	Sweep(ctx context.Context, now time.Time, limit int) (int, error)
 
 	// Ping reports whether the store can serve.

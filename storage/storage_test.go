@@ -48,9 +48,12 @@ func TestChangesEmpty(t *testing.T) {
 		}
 		var c storage.Changes
 		field := reflect.ValueOf(&c).Elem().Field(i)
-		if field.Kind() == reflect.Slice {
+		switch field.Kind() {
+		case reflect.Slice:
 			field.Set(reflect.MakeSlice(field.Type(), 1, 1))
-		} else {
+		case reflect.Pointer:
+			field.Set(reflect.New(field.Type().Elem()))
+		default:
 			field.Set(reflect.ValueOf(storage.DigestOf("x")))
 		}
 		if c.Empty() {

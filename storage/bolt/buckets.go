@@ -1,11 +1,11 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
-	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -14,7 +14,7 @@ import (
 
 // kind is a bucket of records, as one byte in the keys of the expiry index.
 // What expires at the same instant is swept in this order: a grant goes after
-// all that came of it.
+// all that came of it. The bytes are in files: new kinds come last.
 type kind byte
 
 const (
@@ -25,9 +25,17 @@ const (
 	grants
 	consents
 	keys
+	clients
+	onces
+	pushedRequests
+	deviceCodes
+	sessionClients
 )
 
-var kinds = []kind{codes, accessTokens, refreshTokens, sessions, grants, consents, keys}
+var kinds = []kind{
+	codes, accessTokens, refreshTokens, sessions, grants, consents, keys,
+	clients, onces, pushedRequests, deviceCodes, sessionClients,
+}
 
 func (k kind) bucket() []byte {
 	switch k {
@@ -45,6 +53,16 @@ func (k kind) bucket() []byte {
 		return []byte("consent")
 	case keys:
 		return []byte("key")
+	case clients:
+		return []byte("client")
+	case onces:
+		return []byte("once")
+	case pushedRequests:
+		return []byte("pushed")
+	case deviceCodes:
+		return []byte("device")
+	case sessionClients:
+		return []byte("sessionclient")
 	default:
 		panic(fmt.Sprintf("no such kind of record: %d", k))
 	}
@@ -57,6 +75,14 @@ func (k kind) String() string {
 		return "access token"
 	case refreshTokens:
 		return "refresh token"
+	case onces:
+		return "identifier"
+	case pushedRequests:
+		return "pushed request"
+	case deviceCodes:
+		return "device code"
+	case sessionClients:
+		return "session client"
 	default:
 		return string(k.bucket())
 	}
@@ -69,10 +95,20 @@ func digestKey(id storage.Digest) []byte {
 	return id[:]
 }
 
-// consentKey puts the length first, so that no two pairs share a key.
-func consentKey(id storage.ConsentID) []byte {
-	key := binary.BigEndian.AppendUint16(nil, uint16(len(id.Subject))) //nolint:gosec // prepare refuses names of more than maxKey bytes
-	return append(append(key, id.Subject...), id.ClientID...)
+func consentKey(id storage.ConsentID) []byte { return pairKey(id.Subject, id.ClientID) }
+
+func sessionClientKey(sid, clientID string) []byte {
+	if sid == "" || clientID == "" {
+		return nil
+	}
+	return pairKey(sid, clientID)
+}
+
+// pairKey puts the length first, so that no two pairs share a key, and those
+// with one first name, pairKey(first, ""), begin alike.
+func pairKey(first, second string) []byte {
+	key := binary.BigEndian.AppendUint16(nil, uint16(len(first))) //nolint:gosec // prepare refuses names of more than maxKey bytes
+	return append(append(key, first...), second...)
 }
 
 // tx is a transaction that knows the bucket map.
@@ -98,6 +134,19 @@ func get[T any](t *tx, k kind, key []byte) (record T, err error) {
 	return record, nil
 }
 
+// change reads a record, lets f change it, and writes it back if f says that it
+// did. What is missing is passed over.
+func change[T any](t *tx, k kind, key []byte, f func(record *T) bool) error {
+	record, err := get[T](t, k, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil || !f(&record) {
+		return err
+	}
+	return t.update(k, key, record)
+}
+
 func (t *tx) put(k kind, key, value []byte) error {
 	t.written = true
 	return t.Bucket(k.bucket()).Put(key, value)
@@ -117,35 +166,12 @@ func (t *tx) remove(k kind, key []byte) error {
 	return t.Bucket(k.bucket()).Delete(key)
 }
 
-// The expiry index.
-
-var expiryBucket = []byte("expiry")
-
-// instantSize is the length of an instant in a key.
-const instantSize = 8 + 4
-
-// appendInstant appends a time so that bytes compare as times do, for every
-// time that Go can express: UnixNano would end in 2262.
-func appendInstant(b []byte, t time.Time) []byte {
-	// Flipping the sign bit puts negative seconds before positive ones.
-	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^(math.MaxInt64+1)) //nolint:gosec // the bits are meant
-	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))          //nolint:gosec // below 1e9
-}
-
-func indexKey(expires time.Time, k kind, key []byte) []byte {
-	return append(append(appendInstant(nil, expires), byte(k)), key...)
-}
-
-// index notes when a record expires; a zero time is never.
-func (t *tx) index(expires time.Time, k kind, key []byte) error {
-	if expires.IsZero() {
-		return nil
+// keysUnder returns the keys of a bucket that begin with a prefix, in their
+// order. They are the caller's: the bucket may be changed while they are used.
+func (t *tx) keysUnder(bucket, prefix []byte) (all [][]byte) {
+	cursor := t.Bucket(bucket).Cursor()
+	for key, _ := cursor.Seek(prefix); key != nil && bytes.HasPrefix(key, prefix); key, _ = cursor.Next() {
+		all = append(all, bytes.Clone(key))
 	}
-	t.written = true
-	return t.Bucket(expiryBucket).Put(indexKey(expires, k, key), []byte{})
-}
-
-func (t *tx) unindex(expires time.Time, k kind, key []byte) error {
-	t.written = true
-	return t.Bucket(expiryBucket).Delete(indexKey(expires, k, key))
+	return all
 }

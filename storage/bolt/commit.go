@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -12,8 +13,8 @@ import (
 // commit is the work of one storage.Changes.
 type commit struct {
 	storage.Changes
-	// inserts must not be there yet; upserts may be.
-	inserts, upserts []row
+	// onces and inserts must not be there yet; upserts may be.
+	onces, inserts, upserts []row
 	// inserted are the grants among inserts.
 	inserted map[string]storage.Grant
 
@@ -53,8 +54,21 @@ func (w *commit) check(t *tx) error {
 	if refreshErr != nil {
 		return refreshErr
 	}
-	// 2. What is inserted is new, and comes of a grant that lives.
-	return w.checkInserts(t)
+	for _, step := range []func(*tx) error{
+		// 2. The session that the request relied on has not ended.
+		w.checkSession,
+		// 3. What may come or be used once is there for the first time.
+		w.checkOnce, w.checkPushedRequest, w.checkDecision, w.checkDeviceCode,
+		// 4. What is inserted is new, and comes of a grant that lives.
+		w.checkInserts,
+		// 5. What is to be replaced is there.
+		w.checkUpdates,
+	} {
+		if err := step(t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *commit) checkCode(t *tx) (err error) {
@@ -94,30 +108,40 @@ func (w *commit) checkUnspent(t *tx, k kind, grantID string, usedAt time.Time) e
 }
 
 func (w *commit) checkInserts(t *tx) error {
-	type id struct {
-		kind kind
-		key  string
-	}
+	type id struct{ bucket, key string }
 	seen := make(map[id]bool, len(w.inserts))
 	for _, r := range w.inserts {
-		this := id{r.kind, string(r.key)}
-		if seen[this] || t.has(r.kind, r.key) {
-			return fmt.Errorf("%s: %w", r.kind, storage.ErrExists)
+		places := []id{{string(r.kind.bucket()), string(r.key)}}
+		if r.entry != nil {
+			places = append(places, id{string(r.entry.bucket), string(r.entry.key)})
 		}
-		seen[this] = true
-		if r.kind == grants {
-			continue
-		}
-		grant, inserted := w.inserted[r.grantID]
-		if !inserted {
-			var err error
-			if grant, err = w.grant(t, r.grantID); err != nil {
-				return fmt.Errorf("%s: %w", r.kind, err)
+		for _, place := range places {
+			if seen[place] || t.Bucket([]byte(place.bucket)).Get([]byte(place.key)) != nil {
+				return fmt.Errorf("%s: %w", r.kind, storage.ErrExists)
 			}
+			seen[place] = true
 		}
-		if !grant.RevokedAt.IsZero() {
-			return fmt.Errorf("%s: grant: %w", r.kind, storage.ErrRevoked)
+		if err := w.checkGrant(t, r); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkGrant refuses what comes of a grant that is missing or revoked.
+func (w *commit) checkGrant(t *tx, r row) error {
+	if r.kind != codes && r.kind != accessTokens && r.kind != refreshTokens {
+		return nil
+	}
+	grant, inserted := w.inserted[r.grantID]
+	if !inserted {
+		var err error
+		if grant, err = w.grant(t, r.grantID); err != nil {
+			return fmt.Errorf("%s: %w", r.kind, err)
+		}
+	}
+	if !grant.RevokedAt.IsZero() {
+		return fmt.Errorf("%s: grant: %w", r.kind, storage.ErrRevoked)
 	}
 	return nil
 }
@@ -141,7 +165,7 @@ func (w *commit) apply(t *tx, refused error) error {
 	if refused != nil {
 		return revokeGrants(t, w.reused, w.At)
 	}
-	for _, step := range []func(*tx) error{w.spend, w.insert, w.upsert, w.revoke, w.delete} {
+	for _, step := range []func(*tx) error{w.spend, w.stamp, w.insert, w.upsert, w.revoke, w.signOut, w.delete} {
 		if err := step(t); err != nil {
 			return err
 		}
@@ -165,8 +189,11 @@ func (w *commit) spend(t *tx) error {
 }
 
 func (w *commit) insert(t *tx) error {
-	for _, r := range w.inserts {
+	for _, r := range slices.Concat(w.onces, w.inserts) {
 		if err := t.put(r.kind, r.key, r.value); err != nil {
+			return err
+		}
+		if err := t.enter(r.entry); err != nil {
 			return err
 		}
 		expires := r.expires
@@ -186,9 +213,9 @@ func (w *commit) insert(t *tx) error {
 
 func (w *commit) upsert(t *tx) error {
 	for _, r := range w.upserts {
-		if r.kind == sessions {
-			// The session's last expiry must not end the new one.
-			if err := removeSession(t, storage.Digest(r.key)); err != nil {
+		if r.kind == sessions || r.kind == sessionClients {
+			// The last one's expiry must not end the new one.
+			if err := t.endNow(r.kind, r.key); err != nil {
 				return err
 			}
 		}
@@ -200,80 +227,4 @@ func (w *commit) upsert(t *tx) error {
 		}
 	}
 	return nil
-}
-
-func (w *commit) revoke(t *tx) error {
-	if err := revokeGrants(t, w.RevokeGrants, w.At); err != nil {
-		return err
-	}
-	for _, id := range w.RevokeAccessTokens {
-		token, err := get[storage.AccessToken](t, accessTokens, id[:])
-		switch {
-		case errors.Is(err, storage.ErrNotFound):
-			continue
-		case err != nil:
-			return err
-		case !token.RevokedAt.IsZero():
-			continue
-		}
-		token.RevokedAt = w.At
-		if err := t.update(accessTokens, id[:], token); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *commit) delete(t *tx) error {
-	for _, id := range w.EndSessions {
-		if err := removeSession(t, id); err != nil {
-			return err
-		}
-	}
-	for _, id := range w.DeleteConsents {
-		if err := t.remove(consents, consentKey(id)); err != nil {
-			return err
-		}
-	}
-	for _, id := range w.DeleteKeys {
-		if err := t.remove(keys, []byte(id)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// revokeGrants ends grants; what is missing or ended stays as it is.
-func revokeGrants(t *tx, ids []string, at time.Time) error {
-	for _, id := range ids {
-		grant, err := get[storage.Grant](t, grants, []byte(id))
-		switch {
-		case errors.Is(err, storage.ErrNotFound):
-			continue
-		case err != nil:
-			return err
-		case !grant.RevokedAt.IsZero():
-			continue
-		}
-		grant.RevokedAt = at
-		if err := t.update(grants, []byte(id), grant); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// removeSession removes a session, if it is there, with its place in the index.
-func removeSession(t *tx, id storage.Digest) error {
-	session, err := get[storage.Session](t, sessions, id[:])
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := t.unindex(session.ExpiresAt, sessions, id[:]); err != nil {
-		return err
-	}
-	return t.remove(sessions, id[:])
 }

@@ -3,26 +3,41 @@
 //
 // # Reading order
 //
-//	bolt.go     Options, Open, Close
-//	commit.go   what a storage.Changes checks and writes: codes are redeemed here
-//	writer.go   the one goroutine that writes, and how it groups commits
-//	read.go     lookups
-//	sweep.go    removal of what has expired
-//	buckets.go  keys, values and the expiry index
-//	schema.go   the version of the file
+//	bolt.go       Options, Open, Close
+//	commit.go     what a storage.Changes checks and writes: codes are redeemed here
+//	conditions.go its other preconditions: what may be used or may come once
+//	remove.go     revocation, sign-out and deletion
+//	prepare.go    what is done before the writer has the Changes
+//	writer.go     the one goroutine that writes, and how it groups commits
+//	read.go       lookups
+//	sweep.go      removal of what has expired
+//	buckets.go    keys and values
+//	indexes.go    the expiry index, and those that find records by another name
+//	schema.go     the version of the file, and the way from an older one
 //
 // # Bucket map
 //
-//	bucket   key                              value         removed by the sweep
-//	grant    Grant.ID                         Grant         after its ExpiresAt
-//	code     Code.ID (32 bytes)               Code          after its grant's ExpiresAt
-//	access   AccessToken.ID (32 bytes)        AccessToken   after its ExpiresAt
-//	refresh  RefreshToken.ID (32 bytes)       RefreshToken  after its grant's ExpiresAt
-//	session  Session.ID (32 bytes)            Session       after its ExpiresAt
-//	consent  u16(len(Subject))‖Subject‖Client Consent       never
-//	key      Key.ID                           Key           never
-//	expiry   instant‖kind‖key                 (empty)       with the record it names
-//	meta     "schema"                         version       never
+//	bucket         key                               value          removed by the sweep
+//	grant          Grant.ID                          Grant          after its ExpiresAt
+//	code           Code.ID (32 bytes)                Code           after its grant's ExpiresAt
+//	access         AccessToken.ID (32 bytes)         AccessToken    after its ExpiresAt
+//	refresh        RefreshToken.ID (32 bytes)        RefreshToken   after its grant's ExpiresAt
+//	session        Session.ID (32 bytes)             Session        after its ExpiresAt
+//	sessionclient  u16(len(SID))‖SID‖ClientID        SessionClient  after its ExpiresAt
+//	consent        u16(len(Subject))‖Subject‖Client  Consent        never
+//	client         Client.ID                         Client         never
+//	once           Once.ID (32 bytes)                Once           after its ExpiresAt
+//	pushed         PushedRequest.ID (32 bytes)       PushedRequest  after its ExpiresAt
+//	device         DeviceCode.ID (32 bytes)          DeviceCode     after its ExpiresAt
+//	key            Key.ID                            Key            never
+//	sessiongrant   u16(len(SID))‖SID‖Grant.ID        (empty)        with the grant
+//	usercode       DeviceCode.UserCode               DeviceCode.ID  with the device code
+//	expiry         instant‖kind‖key                  (empty)        with the record it names
+//	meta           "schema"                          version        never
+//
+// Version 1 of the file had neither sessionclient, client, once, pushed, device
+// nor the two indexes sessiongrant and usercode. Open adds them, in one
+// transaction.
 //
 // Values are the records of package storage as JSON, their Go field names
 // being the names in the file. Strings are UTF-8; what is not comes back with

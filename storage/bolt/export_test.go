@@ -75,7 +75,7 @@ func SetSchema(path, version string) error {
 }
 
 // CheckFile looks for damage in the file at path, as bbolt sees it, and for
-// disagreement between the records and the expiry index.
+// disagreement between the records and the indexes.
 func CheckFile(path string) error {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	if err != nil {
@@ -86,21 +86,25 @@ func CheckFile(path string) error {
 		for err := range t.Check() {
 			errs = append(errs, err)
 		}
-		return errors.Join(append(errs, checkIndex(&tx{Tx: t}))...)
+		errs = append(errs, checkExpiryIndex(&tx{Tx: t}))
+		for _, k := range []kind{grants, deviceCodes} {
+			errs = append(errs, checkEntries(&tx{Tx: t}, k))
+		}
+		return errors.Join(errs...)
 	})
 	return errors.Join(err, db.Close())
 }
 
-func checkIndex(t *tx) error {
-	want := map[string]bool{}
-	for _, k := range []kind{codes, accessTokens, refreshTokens, sessions, grants} {
+func checkExpiryIndex(t *tx) error {
+	want := map[string]string{}
+	for _, k := range []kind{codes, accessTokens, refreshTokens, sessions, grants, onces, pushedRequests, deviceCodes, sessionClients} {
 		err := t.Bucket(k.bucket()).ForEach(func(key, _ []byte) error {
 			expires, err := record{k, key}.expires(t)
 			if errors.Is(err, storage.ErrNotFound) {
 				return fmt.Errorf("%s without a grant stays for ever", k)
 			}
 			if err == nil && !expires.IsZero() {
-				want[string(indexKey(expires, k, key))] = true
+				want[string(indexKey(expires, k, key))] = ""
 			}
 			return err
 		})
@@ -108,15 +112,36 @@ func checkIndex(t *tx) error {
 			return err
 		}
 	}
-	err := t.Bucket(expiryBucket).ForEach(func(entry, _ []byte) error {
-		if !want[string(entry)] {
-			return fmt.Errorf("stale index entry %x", entry)
+	return compareIndex(t, expiryBucket, want)
+}
+
+// checkEntries checks the index that finds records of a kind by what is not
+// their key.
+func checkEntries(t *tx, k kind) error {
+	want := map[string]string{}
+	err := t.Bucket(k.bucket()).ForEach(func(key, _ []byte) error {
+		e, err := t.entryOf(k, key)
+		if e != nil {
+			want[string(e.key)] = string(e.value)
 		}
-		delete(want, string(entry))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return compareIndex(t, map[kind][]byte{grants: sessionGrantBucket, deviceCodes: userCodeBucket}[k], want)
+}
+
+func compareIndex(t *tx, bucket []byte, want map[string]string) error {
+	err := t.Bucket(bucket).ForEach(func(key, value []byte) error {
+		if wanted, ok := want[string(key)]; !ok || wanted != string(value) {
+			return fmt.Errorf("index %s: stale entry %x", bucket, key)
+		}
+		delete(want, string(key))
 		return nil
 	})
 	if err == nil && len(want) > 0 {
-		return fmt.Errorf("%d records are not in the expiry index", len(want))
+		return fmt.Errorf("index %s: %d records are missing", bucket, len(want))
 	}
 	return err
 }

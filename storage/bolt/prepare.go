@@ -18,6 +18,7 @@ type row struct {
 	key     []byte
 	grantID string    // of a code or token: the grant that it comes of
 	expires time.Time // of a code or refresh token: unset, the grant decides
+	entry   *entry    // its place in an index, if it has one
 	value   []byte
 }
 
@@ -25,52 +26,100 @@ type row struct {
 // refuses what could not be written: one caller's mistake must not fail the
 // transaction of others.
 func prepare(c storage.Changes) (*commit, error) {
-	w := &commit{
+	p := &preparation{commit: &commit{
 		Changes:  c,
 		inserted: map[string]storage.Grant{},
 		stored:   map[string]storage.Grant{},
+	}}
+	p.insertGrants()
+	p.insertOthers()
+	p.replace()
+	return p.commit, errors.Join(append(p.errs, checkAt(&c))...)
+}
+
+// preparation is a commit that comes to be.
+type preparation struct {
+	*commit
+	errs []error
+}
+
+// row completes a row with the record's encoding.
+func (p *preparation) row(r row, record any) row {
+	var err error
+	if r.value, err = json.Marshal(record); err != nil {
+		p.errs = append(p.errs, fmt.Errorf("%s: %w", r.kind, err))
 	}
-	var errs []error
-	encode := func(r row, record any) row {
-		var err error
-		if r.value, err = json.Marshal(record); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", r.kind, err))
+	identifiers := [][]byte{r.key}
+	if r.entry != nil {
+		identifiers = append(identifiers, r.entry.key)
+	}
+	for _, key := range identifiers {
+		if len(key) == 0 || len(key) > maxKey {
+			p.errs = append(p.errs, fmt.Errorf("%s: identifier of %d bytes", r.kind, len(key)))
 		}
-		if len(r.key) == 0 || len(r.key) > maxKey {
-			errs = append(errs, fmt.Errorf("%s: identifier of %d bytes", r.kind, len(r.key)))
-		}
-		return r
 	}
-	for _, g := range c.Grants {
-		w.inserted[g.ID] = g
-		w.inserts = append(w.inserts, encode(row{kind: grants, key: []byte(g.ID), expires: g.ExpiresAt}, g))
+	return r
+}
+
+// insertGrants prepares grants and what comes of them.
+func (p *preparation) insertGrants() {
+	for _, g := range p.Grants {
+		p.inserted[g.ID] = g
+		p.inserts = append(p.inserts, p.row(row{kind: grants, key: []byte(g.ID), expires: g.ExpiresAt, entry: grantEntry(g)}, g))
 	}
-	for _, x := range c.Codes {
-		w.inserts = append(w.inserts, encode(row{kind: codes, key: digestKey(x.ID), grantID: x.GrantID}, x))
+	for _, x := range p.Codes {
+		p.inserts = append(p.inserts, p.row(row{kind: codes, key: digestKey(x.ID), grantID: x.GrantID}, x))
 	}
-	for _, a := range c.AccessTokens {
-		w.inserts = append(w.inserts, encode(row{kind: accessTokens, key: digestKey(a.ID), grantID: a.GrantID, expires: a.ExpiresAt}, a))
+	for _, a := range p.AccessTokens {
+		p.inserts = append(p.inserts, p.row(row{kind: accessTokens, key: digestKey(a.ID), grantID: a.GrantID, expires: a.ExpiresAt}, a))
 	}
-	for _, r := range c.RefreshTokens {
-		w.inserts = append(w.inserts, encode(row{kind: refreshTokens, key: digestKey(r.ID), grantID: r.GrantID}, r))
+	for _, r := range p.RefreshTokens {
+		p.inserts = append(p.inserts, p.row(row{kind: refreshTokens, key: digestKey(r.ID), grantID: r.GrantID}, r))
 	}
-	for _, s := range c.Sessions {
-		w.upserts = append(w.upserts, encode(row{kind: sessions, key: digestKey(s.ID), expires: s.ExpiresAt}, s))
+}
+
+// insertOthers prepares what else must be new.
+func (p *preparation) insertOthers() {
+	for _, x := range p.Once {
+		p.onces = append(p.onces, p.row(row{kind: onces, key: digestKey(x.ID), expires: x.ExpiresAt}, x))
 	}
-	for _, x := range c.Consents {
-		w.upserts = append(w.upserts, encode(row{kind: consents, key: consentKey(x.ConsentID)}, x))
+	for _, x := range p.Clients {
+		p.inserts = append(p.inserts, p.row(row{kind: clients, key: []byte(x.ID)}, x))
 	}
-	for _, k := range c.Keys {
-		w.upserts = append(w.upserts, encode(row{kind: keys, key: []byte(k.ID)}, k))
+	for _, r := range p.PushedRequests {
+		p.inserts = append(p.inserts, p.row(row{kind: pushedRequests, key: digestKey(r.ID), expires: r.ExpiresAt}, r))
 	}
-	return w, errors.Join(append(errs, checkAt(&c))...)
+	for _, d := range p.DeviceCodes {
+		r := row{kind: deviceCodes, key: digestKey(d.ID), expires: d.ExpiresAt, entry: deviceCodeEntry(d)}
+		p.inserts = append(p.inserts, p.row(r, d))
+	}
+}
+
+// replace prepares what may be there already.
+func (p *preparation) replace() {
+	for _, x := range p.UpdateClients {
+		p.upserts = append(p.upserts, p.row(row{kind: clients, key: []byte(x.ID)}, x))
+	}
+	for _, s := range p.Sessions {
+		p.upserts = append(p.upserts, p.row(row{kind: sessions, key: digestKey(s.ID), expires: s.ExpiresAt}, s))
+	}
+	for _, x := range p.SessionClients {
+		p.upserts = append(p.upserts, p.row(row{kind: sessionClients, key: sessionClientKey(x.SID, x.ClientID), expires: x.ExpiresAt}, x))
+	}
+	for _, x := range p.Consents {
+		p.upserts = append(p.upserts, p.row(row{kind: consents, key: consentKey(x.ConsentID)}, x))
+	}
+	for _, k := range p.Keys {
+		p.upserts = append(p.upserts, p.row(row{kind: keys, key: []byte(k.ID)}, k))
+	}
 }
 
 // checkAt refuses Changes that stamp a record without saying when: a zero
 // UsedAt would leave a redeemed code unused.
 func checkAt(c *storage.Changes) error {
 	stamps := !c.RedeemCode.IsZero() || !c.RotateRefreshToken.IsZero() ||
-		len(c.RevokeGrants)+len(c.RevokeAccessTokens) > 0
+		!c.ClaimPushedRequest.IsZero() || c.DecideDevice != nil || !c.RedeemDeviceCode.IsZero() ||
+		len(c.RevokeGrants)+len(c.RevokeAccessTokens)+len(c.SignOut)+len(c.PollDeviceCodes) > 0
 	if stamps && c.At.IsZero() {
 		return errors.New("changes without a time")
 	}

@@ -34,6 +34,26 @@ func read[T any](ctx context.Context, s *Store, k kind, key []byte) (record T, e
 	return record, err
 }
 
+// readAll returns all records of a kind, sorted.
+func readAll[T any](ctx context.Context, s *Store, k kind, compare func(a, b T) int) ([]T, error) {
+	var all []T
+	err := s.view(ctx, func(t *tx) error {
+		return t.Bucket(k.bucket()).ForEach(func(_, value []byte) error {
+			var record T
+			if err := json.Unmarshal(value, &record); err != nil {
+				return fmt.Errorf("stored %s: %w", k, err)
+			}
+			all = append(all, record)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, compare)
+	return all, nil
+}
+
 // readOfGrant returns a record and the grant that it came of, in one
 // transaction. A record whose grant is gone is not found.
 func readOfGrant[T any](ctx context.Context, s *Store, k kind, id storage.Digest, grantID func(T) string) (T, storage.Grant, error) {
@@ -85,24 +105,69 @@ func (s *Store) Consent(ctx context.Context, subject, clientID string) (storage.
 	return read[storage.Consent](ctx, s, consents, key)
 }
 
-// Keys implements storage.Store.
-func (s *Store) Keys(ctx context.Context) ([]storage.Key, error) {
-	var all []storage.Key
+// SessionClients implements storage.Store.
+func (s *Store) SessionClients(ctx context.Context, sid string) ([]storage.SessionClient, error) {
+	var all []storage.SessionClient
 	err := s.view(ctx, func(t *tx) error {
-		return t.Bucket(keys.bucket()).ForEach(func(_, value []byte) error {
-			var key storage.Key
-			if err := json.Unmarshal(value, &key); err != nil {
-				return fmt.Errorf("stored key: %w", err)
+		for _, key := range t.keysUnder(sessionClients.bucket(), pairKey(sid, "")) {
+			client, err := get[storage.SessionClient](t, sessionClients, key)
+			if err != nil {
+				return err
 			}
-			all = append(all, key)
-			return nil
-		})
+			all = append(all, client)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(all, func(a, b storage.Key) int {
+	return all, nil
+}
+
+// Client implements storage.Store.
+func (s *Store) Client(ctx context.Context, id string) (storage.Client, error) {
+	return read[storage.Client](ctx, s, clients, []byte(id))
+}
+
+// Clients implements storage.Store.
+func (s *Store) Clients(ctx context.Context) ([]storage.Client, error) {
+	return readAll(ctx, s, clients, func(a, b storage.Client) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
-	return all, nil
+}
+
+// Seen implements storage.Store.
+func (s *Store) Seen(ctx context.Context, id storage.Digest) (seen bool, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		seen = t.has(onces, id[:])
+		return nil
+	})
+	return seen, err
+}
+
+// PushedRequest implements storage.Store.
+func (s *Store) PushedRequest(ctx context.Context, id storage.Digest) (storage.PushedRequest, error) {
+	return read[storage.PushedRequest](ctx, s, pushedRequests, id[:])
+}
+
+// DeviceCode implements storage.Store.
+func (s *Store) DeviceCode(ctx context.Context, id storage.Digest) (storage.DeviceCode, error) {
+	return read[storage.DeviceCode](ctx, s, deviceCodes, id[:])
+}
+
+// DeviceCodeOf implements storage.Store.
+func (s *Store) DeviceCodeOf(ctx context.Context, userCode string) (code storage.DeviceCode, err error) {
+	err = s.view(ctx, func(t *tx) (err error) {
+		id := t.Bucket(userCodeBucket).Get([]byte(userCode))
+		code, err = get[storage.DeviceCode](t, deviceCodes, id)
+		return err
+	})
+	return code, err
+}
+
+// Keys implements storage.Store.
+func (s *Store) Keys(ctx context.Context) ([]storage.Key, error) {
+	return readAll(ctx, s, keys, func(a, b storage.Key) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
 }

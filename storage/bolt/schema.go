@@ -10,7 +10,7 @@ import (
 
 // schema is the version of the bucket map in doc.go. Raise it with every
 // change that an older program would misread.
-const schema = 1
+const schema = 2
 
 var (
 	metaBucket = []byte("meta")
@@ -19,7 +19,49 @@ var (
 
 var errForeign = errors.New("not a store of this program")
 
-// initialise lays out a new file and refuses one that is not ours to read.
+// migrations bring a file from each version to the next. An empty file has
+// version 0, so a new one goes the way of an old one.
+var migrations = [schema]func(t *tx) error{layOut, addIndexes}
+
+// layOut makes the buckets of version 1.
+func layOut(t *tx) error {
+	buckets := [][]byte{metaBucket, expiryBucket}
+	for _, k := range []kind{codes, accessTokens, refreshTokens, sessions, grants, consents, keys} {
+		buckets = append(buckets, k.bucket())
+	}
+	return t.create(buckets...)
+}
+
+// addIndexes makes the buckets that version 2 added, and notes the grants of
+// version 1 under their sessions.
+func addIndexes(t *tx) error {
+	buckets := [][]byte{sessionGrantBucket, userCodeBucket}
+	for _, k := range []kind{clients, onces, pushedRequests, deviceCodes, sessionClients} {
+		buckets = append(buckets, k.bucket())
+	}
+	if err := t.create(buckets...); err != nil {
+		return err
+	}
+	return t.Bucket(grants.bucket()).ForEach(func(key, _ []byte) error {
+		e, err := t.entryOf(grants, key)
+		if err != nil {
+			return err
+		}
+		return t.enter(e)
+	})
+}
+
+func (t *tx) create(buckets ...[]byte) error {
+	for _, name := range buckets {
+		if _, err := t.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// initialise lays out a new file, brings an old one up to date, and refuses
+// one that is not ours to read.
 func initialise(db *bbolt.DB) error {
 	version := 0
 	err := db.View(func(t *bbolt.Tx) (err error) {
@@ -35,19 +77,12 @@ func initialise(db *bbolt.DB) error {
 		return nil
 	}
 	return db.Update(func(t *bbolt.Tx) error {
-		for _, k := range kinds {
-			if _, err := t.CreateBucket(k.bucket()); err != nil {
-				return err
+		for ; version < schema; version++ {
+			if err := migrations[version](&tx{Tx: t}); err != nil {
+				return fmt.Errorf("from schema %d: %w", version, err)
 			}
 		}
-		if _, err := t.CreateBucket(expiryBucket); err != nil {
-			return err
-		}
-		meta, err := t.CreateBucket(metaBucket)
-		if err != nil {
-			return err
-		}
-		return meta.Put(schemaKey, []byte(strconv.Itoa(schema)))
+		return t.Bucket(metaBucket).Put(schemaKey, []byte(strconv.Itoa(schema)))
 	})
 }
 

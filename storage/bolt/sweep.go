@@ -114,6 +114,13 @@ func (w *sweep) apply(t *tx, refused error) error {
 		return nil
 	}
 	for _, r := range w.expired {
+		e, err := t.entryOf(r.kind, r.key)
+		if err != nil {
+			return err
+		}
+		if err := t.leave(e); err != nil {
+			return err
+		}
 		if err := t.remove(r.kind, r.key); err != nil {
 			return err
 		}
@@ -151,6 +158,18 @@ func (r record) expires(t *tx) (time.Time, error) {
 	case sessions:
 		session, err := get[storage.Session](t, sessions, r.key)
 		return session.ExpiresAt, err
+	case onces:
+		once, err := get[storage.Once](t, onces, r.key)
+		return once.ExpiresAt, err
+	case pushedRequests:
+		pushed, err := get[storage.PushedRequest](t, pushedRequests, r.key)
+		return pushed.ExpiresAt, err
+	case deviceCodes:
+		code, err := get[storage.DeviceCode](t, deviceCodes, r.key)
+		return code.ExpiresAt, err
+	case sessionClients:
+		client, err := get[storage.SessionClient](t, sessionClients, r.key)
+		return client.ExpiresAt, err
 	default:
 		return time.Time{}, fmt.Errorf("kind %d in the expiry index", r.kind)
 	}

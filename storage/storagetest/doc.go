@@ -16,6 +16,6 @@
 //	sweep.go      what expires, and when
 //	lifecycle.go  Ping, Close, contexts
 //	random.go     random operations give the same answers as Model
-//	model.go      Model, the store that is obviously right
+//	model*.go     Model, the store that is obviously right
 //	fixture.go    records to test with
 package storagetest

@@ -11,7 +11,8 @@ import (
 
 // Model is storage.Store as maps under one lock: slow, forgetful, and simple
 // enough to be seen to be right. It is what other stores are compared with,
-// and for tests only. Its writes are in modelcommit.go.
+// and for tests only. What it checks before it writes is in modelcheck.go, its
+// writes are in modelcommit.go.
 type Model struct {
 	mu       sync.Mutex
 	closed   bool
@@ -22,7 +23,15 @@ type Model struct {
 	sessions map[storage.Digest]storage.Session
 	consents map[storage.ConsentID]storage.Consent
 	keys     map[string]storage.Key
+
+	clients        map[string]storage.Client
+	onces          map[storage.Digest]storage.Once
+	pushed         map[storage.Digest]storage.PushedRequest
+	devices        map[storage.Digest]storage.DeviceCode
+	sessionClients map[sessionClientID]storage.SessionClient
 }
+
+type sessionClientID struct{ sid, clientID string }
 
 var _ storage.Store = (*Model)(nil)
 
@@ -36,6 +45,12 @@ func NewModel() *Model {
 		sessions: map[storage.Digest]storage.Session{},
 		consents: map[storage.ConsentID]storage.Consent{},
 		keys:     map[string]storage.Key{},
+
+		clients:        map[string]storage.Client{},
+		onces:          map[storage.Digest]storage.Once{},
+		pushed:         map[storage.Digest]storage.PushedRequest{},
+		devices:        map[storage.Digest]storage.DeviceCode{},
+		sessionClients: map[sessionClientID]storage.SessionClient{},
 	}
 }
 
@@ -115,6 +130,75 @@ func (m *Model) Consent(ctx context.Context, subject, clientID string) (storage.
 	return cloneConsent(c), err
 }
 
+// SessionClients implements storage.Store.
+func (m *Model) SessionClients(ctx context.Context, sid string) (all []storage.SessionClient, err error) {
+	err = m.locked(ctx, func() error {
+		for id, client := range m.sessionClients {
+			if id.sid == sid {
+				all = append(all, client)
+			}
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b storage.SessionClient) int { return cmp.Compare(a.ClientID, b.ClientID) })
+	return all, err
+}
+
+// Client implements storage.Store.
+func (m *Model) Client(ctx context.Context, id string) (storage.Client, error) {
+	c, err := find(ctx, m, m.clients, id)
+	return cloneClient(c), err
+}
+
+// Clients implements storage.Store.
+func (m *Model) Clients(ctx context.Context) (all []storage.Client, err error) {
+	err = m.locked(ctx, func() error {
+		for _, c := range m.clients {
+			all = append(all, cloneClient(c))
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b storage.Client) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return all, err
+}
+
+// Seen implements storage.Store.
+func (m *Model) Seen(ctx context.Context, id storage.Digest) (seen bool, err error) {
+	err = m.locked(ctx, func() error {
+		_, seen = m.onces[id]
+		return nil
+	})
+	return seen, err
+}
+
+// PushedRequest implements storage.Store.
+func (m *Model) PushedRequest(ctx context.Context, id storage.Digest) (storage.PushedRequest, error) {
+	r, err := find(ctx, m, m.pushed, id)
+	return clonePushedRequest(r), err
+}
+
+// DeviceCode implements storage.Store.
+func (m *Model) DeviceCode(ctx context.Context, id storage.Digest) (storage.DeviceCode, error) {
+	d, err := find(ctx, m, m.devices, id)
+	return cloneDeviceCode(d), err
+}
+
+// DeviceCodeOf implements storage.Store.
+func (m *Model) DeviceCodeOf(ctx context.Context, userCode string) (code storage.DeviceCode, err error) {
+	err = m.locked(ctx, func() error {
+		for _, d := range m.devices {
+			if d.UserCode == userCode {
+				code = cloneDeviceCode(d)
+				return nil
+			}
+		}
+		return storage.ErrNotFound
+	})
+	return code, err
+}
+
 // Keys implements storage.Store.
 func (m *Model) Keys(ctx context.Context) (all []storage.Key, err error) {
 	err = m.locked(ctx, func() error {
@@ -140,31 +224,4 @@ func (m *Model) Close() error {
 	defer m.mu.Unlock()
 	m.closed = true
 	return nil
-}
-
-// The copies that make stored records nobody else's.
-
-func cloneGrant(g storage.Grant) storage.Grant {
-	g.Scopes, g.Audience, g.AMR = slices.Clone(g.Scopes), slices.Clone(g.Audience), slices.Clone(g.AMR)
-	return g
-}
-
-func cloneAccessToken(a storage.AccessToken) storage.AccessToken {
-	a.Scopes, a.Audience = slices.Clone(a.Scopes), slices.Clone(a.Audience)
-	return a
-}
-
-func cloneSession(s storage.Session) storage.Session {
-	s.AMR = slices.Clone(s.AMR)
-	return s
-}
-
-func cloneConsent(c storage.Consent) storage.Consent {
-	c.Scopes = slices.Clone(c.Scopes)
-	return c
-}
-
-func cloneKey(k storage.Key) storage.Key {
-	k.Material = slices.Clone(k.Material)
-	return k
 }

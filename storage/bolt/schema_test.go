@@ -1,0 +1,154 @@
+package bolt_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
+
+	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/bolt"
+)
+
+// version1 is what a file of version 1 held: buckets, keys and values, written
+// out as that version wrote them.
+func version1() map[string]map[string]string {
+	code := storage.DigestOf("code")
+	text, _ := code.MarshalText()
+	return map[string]map[string]string{
+		"meta": {"schema": "1"},
+		"grant": {
+			"with": `{"ID":"with","ClientID":"client","Subject":"alice","SessionID":"sid","Scopes":["openid"],"Audience":null,` +
+				`"RedirectURI":"http://client.example/callback","Nonce":"n","ACR":"1","AMR":["pwd"],` +
+				`"AuthTime":"2031-02-03T04:05:06.789012345Z","RequestedAt":"2031-02-03T04:05:06.789012345Z",` +
+				`"CreatedAt":"2031-02-03T04:05:06.789012345Z","ExpiresAt":"2031-02-03T05:05:06.789012345Z","RevokedAt":"0001-01-01T00:00:00Z"}`,
+			"without": `{"ID":"without","ClientID":"client","Subject":"client","SessionID":"","ExpiresAt":"0001-01-01T00:00:00Z"}`,
+		},
+		"code": {
+			string(code[:]): `{"ID":"` + string(text) + `","GrantID":"with","CodeChallenge":"c","CodeChallengeMethod":"S256",` +
+				`"ExpiresAt":"2031-02-03T04:06:06.789012345Z","UsedAt":"0001-01-01T00:00:00Z"}`,
+		},
+		"key": {
+			"kid": `{"ID":"kid","Use":"sig","Algorithm":"RS256","Material":"AAH/","CreatedAt":"2031-02-03T04:05:06.789012345Z"}`,
+		},
+		"access": {}, "refresh": {}, "session": {}, "consent": {},
+		"expiry": {
+			// 2031-02-03T05:05:06.789012345Z, the kinds of code and grant.
+			"\x80\x00\x00\x00\x72\xe8\xd5\x02\x2f\x07\x5f\x79\x01" + string(code[:]): "",
+			"\x80\x00\x00\x00\x72\xe8\xd5\x02\x2f\x07\x5f\x79\x05with":               "",
+		},
+	}
+}
+
+// writeFile makes a database of buckets.
+func writeFile(t *testing.T, path string, buckets map[string]map[string]string) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for name, records := range buckets {
+			bucket, err := tx.CreateBucket([]byte(name))
+			if err != nil {
+				return err
+			}
+			for key, value := range records {
+				if err := bucket.Put([]byte(key), []byte(value)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenVersion1(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "op.db")
+	writeFile(t, path, version1())
+	s := reopen(t, path, nil)
+
+	// 1. What it held is there.
+	wantGrant := storage.Grant{
+		ID: "with", ClientID: "client", Subject: "alice", SessionID: "sid", Scopes: []string{"openid"},
+		RedirectURI: "http://client.example/callback", Nonce: "n", ACR: "1", AMR: []string{"pwd"},
+		AuthTime: start, RequestedAt: start, CreatedAt: start, ExpiresAt: start.Add(time.Hour),
+	}
+	wantCode := storage.Code{
+		ID: storage.DigestOf("code"), GrantID: "with", CodeChallenge: "c", CodeChallengeMethod: "S256", ExpiresAt: start.Add(time.Minute),
+	}
+	code, grant, err := s.Code(t.Context(), wantCode.ID)
+	if diff := cmp.Diff([]any{wantCode, wantGrant, nil}, []any{code, grant, err}); diff != "" {
+		t.Errorf("code (-want +got):\n%s", diff)
+	}
+	keys, err := s.Keys(t.Context())
+	wantKey := storage.Key{ID: "kid", Use: "sig", Algorithm: "RS256", Material: []byte{0, 1, 0xff}, CreatedAt: start}
+	if diff := cmp.Diff([]any{[]storage.Key{wantKey}, nil}, []any{keys, err}); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+
+	// 2. What came since works.
+	bound := storage.Grant{ID: "bound", SessionID: "sid", SessionBound: true}
+	commit(t, s, storage.Changes{
+		Grants:         []storage.Grant{bound},
+		Clients:        []storage.Client{{ID: "client"}},
+		Once:           []storage.Once{{ID: storage.DigestOf("jti"), ExpiresAt: start}},
+		PushedRequests: []storage.PushedRequest{{ID: storage.DigestOf("pushed")}},
+		DeviceCodes:    []storage.DeviceCode{{ID: storage.DigestOf("device"), UserCode: "BCDF"}},
+		SessionClients: []storage.SessionClient{{SID: "sid", ClientID: "client"}},
+	})
+	commit(t, s, storage.Changes{At: start, SignOut: []string{"sid"}})
+	if bound, err = s.Grant(t.Context(), "bound"); err != nil || !bound.RevokedAt.Equal(start) {
+		t.Errorf("bound grant after the session: revoked at %v, %v", bound.RevokedAt, err)
+	}
+
+	// 3. The indexes agree with the records: each old grant is under its session.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := bolt.CheckFile(path); err != nil {
+		t.Error(err)
+	}
+
+	// 4. The way is gone once, and what expired goes with its entries.
+	s = reopen(t, path, nil)
+	if n, err := s.Sweep(t.Context(), start.Add(time.Hour+1), 10); n != 3 || err != nil {
+		t.Errorf("Sweep: %d, %v; want 3", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := bolt.CheckFile(path); err != nil {
+		t.Error(err)
+	}
+}
+
+// A file that cannot be brought up to date stays what it was.
+func TestOpenVersion1Damaged(t *testing.T) {
+	for name, damage := range map[string]func(buckets map[string]map[string]string){
+		"a grant that is no record":     func(b map[string]map[string]string) { b["grant"]["with"] = "{" },
+		"a bucket of the later version": func(b map[string]map[string]string) { b["once"] = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "op.db")
+			buckets := version1()
+			damage(buckets)
+			writeFile(t, path, buckets)
+			before, _ := os.ReadFile(path)
+			if _, err := bolt.Open(path, nil); err == nil || !strings.Contains(err.Error(), "from schema 1") {
+				t.Errorf("got error %v, want one of the way from schema 1", err)
+			}
+			if after, _ := os.ReadFile(path); string(after) != string(before) {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
