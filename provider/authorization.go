@@ -53,14 +53,12 @@ func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest)
 	return a, nil
 }
 
-func (p *Provider) checkClient(_ context.Context, a *authorization) error {
+func (p *Provider) checkClient(ctx context.Context, a *authorization) (err error) {
 	id := a.form.Get("client_id")
-	if a.client = p.client(id); a.client == nil {
-		return refuse(fosite.ErrInvalidRequest, check{
-			What: "client_id names no registered client.", Expected: "a registered client_id", Arrived: printable(id), Section: rfc6749("4.1.1"),
-		})
-	}
-	return nil
+	a.client, err = p.namedClient(ctx, id, refuse(fosite.ErrInvalidRequest, check{
+		What: "client_id names no registered client.", Expected: "a registered client_id", Arrived: printable(id), Section: rfc6749("4.1.1"),
+	}))
+	return err
 }
 
 // checkRedirectURI compares with the registration. RFC 9700 §4.1.3, RFC 8252 §7.3.

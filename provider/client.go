@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"crypto/sha256"
 	"crypto/subtle"
 	"net"
 	"net/url"
@@ -9,16 +8,19 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/ory/fosite"
+
+	"github.com/oidclab/oidclab/storage"
 )
 
 // client is a registered Client as the engine sees it.
 type client struct {
 	Client
-	secretHash [sha256.Size]byte
-	scopes     []string
-	lifetimes  Lifetimes
+	secretHash storage.Digest
+	// secretExpiresAt is zero for a secret that does not expire.
+	secretExpiresAt time.Time
+	scopes          []string
+	lifetimes       Lifetimes
 }
 
 var (
@@ -31,7 +33,7 @@ var (
 func newClient(c Client, base Lifetimes, known []string) *client {
 	registered := &client{Client: c.withDefaults(), lifetimes: base, scopes: known}
 	if c.Secret != "" {
-		registered.secretHash = sha256.Sum256([]byte(c.Secret))
+		registered.secretHash = storage.DigestOf(c.Secret)
 		registered.Secret = ""
 	}
 	if c.Scope != "" {
@@ -42,38 +44,6 @@ func newClient(c Client, base Lifetimes, known []string) *client {
 	}
 	return registered
 }
-
-// withDefaults fills what the registration leaves out, RFC 7591 §2.
-func (c Client) withDefaults() Client {
-	if len(c.GrantTypes) == 0 {
-		c.GrantTypes = []string{grantCode}
-	}
-	if len(c.ResponseTypes) == 0 && slices.Contains(c.GrantTypes, grantCode) {
-		c.ResponseTypes = []string{"code"}
-	}
-	if c.TokenEndpointAuthMethod == "" {
-		c.TokenEndpointAuthMethod = authBasic
-		if c.Secret == "" {
-			c.TokenEndpointAuthMethod = authNone
-		}
-	}
-	if c.IDTokenSignedResponseAlg == "" {
-		c.IDTokenSignedResponseAlg = string(jose.RS256)
-	}
-	if c.AccessTokenFormat == "" {
-		c.AccessTokenFormat = formatJWT
-	}
-	if c.AccessTokenAlg == "" {
-		c.AccessTokenAlg = string(jose.ES256)
-	}
-	return c
-}
-
-// The formats of access tokens.
-const (
-	formatJWT    = "jwt"
-	formatOpaque = "opaque"
-)
 
 // displayName is what pages call the client.
 func (c *client) displayName() string {
@@ -92,12 +62,16 @@ func (c *client) warning(redirectURI string) string {
 	return ""
 }
 
-// checkSecret compares in constant time. A client without a secret matches nothing.
+// checkSecret compares in constant time. A client without a secret, or whose
+// secret has expired (RFC 7591 §3.2.1), matches nothing.
 func (c *client) checkSecret(secret string) bool {
-	if secret == "" || c.secretHash == [sha256.Size]byte{} {
+	if secret == "" || c.secretHash.IsZero() {
 		return false
 	}
-	sum := sha256.Sum256([]byte(secret))
+	if !c.secretExpiresAt.IsZero() && !time.Now().Before(c.secretExpiresAt) {
+		return false
+	}
+	sum := storage.DigestOf(secret)
 	return subtle.ConstantTimeCompare(sum[:], c.secretHash[:]) == 1
 }
 

@@ -42,11 +42,11 @@ func (p *Provider) authenticateClient(r *http.Request, form url.Values) (*client
 		return nil, err
 	}
 	// 2. Find the client.
-	c := p.client(id)
-	if c == nil {
-		return nil, refuse(fosite.ErrInvalidClient, check{
-			What: "The client is not registered.", Section: rfc6749("5.2"),
-		})
+	c, err := p.namedClient(r.Context(), id, refuse(fosite.ErrInvalidClient, check{
+		What: "The client is not registered.", Section: rfc6749("5.2"),
+	}))
+	if err != nil {
+		return nil, err
 	}
 	// 3. It uses the method that it registered. RFC 7591 §2.
 	if method != c.TokenEndpointAuthMethod {

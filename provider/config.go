@@ -38,49 +38,6 @@ type Config struct {
 	FixedKeys []jose.JSONWebKey
 }
 
-// Client is a registered client. The YAML names are those of RFC 7591 §2
-// and, for logout and signing, of the OpenID specifications.
-type Client struct {
-	ID   string `yaml:"client_id"`
-	Name string `yaml:"client_name"`
-	// What the login and consent pages show of the client: its page, its logo,
-	// its privacy policy and its terms of service.
-	ClientURI string `yaml:"client_uri"`
-	LogoURI   string `yaml:"logo_uri"`
-	PolicyURI string `yaml:"policy_uri"`
-	TOSURI    string `yaml:"tos_uri"`
-	// Secret authenticates a confidential client. It is kept as its SHA-256.
-	Secret                  string   `yaml:"client_secret"`
-	TokenEndpointAuthMethod string   `yaml:"token_endpoint_auth_method"`
-	RedirectURIs            []string `yaml:"redirect_uris"`
-	PostLogoutRedirectURIs  []string `yaml:"post_logout_redirect_uris"`
-	GrantTypes              []string `yaml:"grant_types"`
-	ResponseTypes           []string `yaml:"response_types"`
-	// Scope lists the scopes that the client may ask for, separated by spaces.
-	// Empty: every scope that the provider knows.
-	Scope                    string `yaml:"scope"`
-	IDTokenSignedResponseAlg string `yaml:"id_token_signed_response_alg"`
-
-	// AccessTokenFormat is "jwt" (RFC 9068, the default) or "opaque".
-	AccessTokenFormat string `yaml:"access_token_format"`
-	// AccessTokenAlg signs JWT access tokens: "ES256" (default), "RS256" or "EdDSA".
-	AccessTokenAlg string `yaml:"access_token_signing_alg"`
-	// Audience is put into the client's access tokens. Empty: the issuer.
-	Audience []string `yaml:"audience"`
-	// ResourceServer makes the client a protected resource: the audience whose
-	// tokens it may introspect (RFC 7662 §2.1).
-	ResourceServer string `yaml:"resource_server"`
-	// SkipConsent allows the client's scopes without asking, as for a
-	// company's own application.
-	SkipConsent bool `yaml:"skip_consent"`
-	// InsecureHTTPRedirectURIs allows redirect URIs that are plain http on
-	// another host, as between the containers of a test. Whoever is on the
-	// network between can then read the codes.
-	InsecureHTTPRedirectURIs bool `yaml:"insecure_http_redirect_uris"`
-	// Lifetimes override the provider's for this client.
-	Lifetimes *Lifetimes `yaml:"lifetimes"`
-}
-
 // User is a person who can sign in.
 type User struct {
 	Username string `yaml:"username"`

@@ -49,12 +49,14 @@ func checkShape(n *yaml.Node, t reflect.Type, where string) error {
 			}
 		}
 	case t.Kind() == reflect.Map:
-		return checkClaims(n, where)
+		return checkClaims(n, where, where)
 	case t.Kind() == reflect.String && n.Tag != "!!str":
 		if n.Kind == yaml.ScalarNode {
 			return lineErrorf(n, "%s: want text, got %s: put it in quotes", where, kindName(n))
 		}
 		return lineErrorf(n, "%s: want text, got %s", where, kindName(n))
+	case t.Kind() == reflect.Int && n.Tag != "!!int":
+		return lineErrorf(n, "%s: want a whole number, got %s", where, kindName(n))
 	case t.Kind() == reflect.Bool && n.Tag != "!!bool":
 		return lineErrorf(n, "%s: want true or false, got %s", where, kindName(n))
 	}
@@ -104,18 +106,19 @@ func checkStruct(n *yaml.Node, t reflect.Type, where string) error {
 	return nil
 }
 
-// checkClaims checks that a user's claims can become JSON as they are written.
-func checkClaims(n *yaml.Node, where string) error {
+// checkClaims checks that a user's claims, or a client's jwks, can become JSON as
+// they are written. name is the key that holds them all.
+func checkClaims(n *yaml.Node, name, where string) error {
 	n = target(n)
-	if where == "claims" && n.Kind != yaml.MappingNode {
+	if where == name && n.Kind != yaml.MappingNode {
 		return lineErrorf(n, "%s: want keys and values, got %s", where, kindName(n))
 	}
 	for i, child := range n.Content {
 		isKey := n.Kind == yaml.MappingNode && i%2 == 0
 		if isKey && child.Tag != "!!str" && child.Tag != "!!merge" {
-			return lineErrorf(child, "claims: the name %s must be text: put it in quotes", child.Value)
+			return lineErrorf(child, "%s: the name %s must be text: put it in quotes", name, child.Value)
 		}
-		if err := checkClaims(child, "in claims"); err != nil {
+		if err := checkClaims(child, name, "in "+name); err != nil {
 			return err
 		}
 	}
@@ -124,10 +127,10 @@ func checkClaims(n *yaml.Node, where string) error {
 		n.Tag = "!!str" // "birthdate: 1990-01-01" means these very characters (OIDC Core §5.1)
 	case "!!float":
 		if strings.ContainsAny(n.Value, "nNfF") { // .nan, .inf
-			return lineErrorf(n, "claims: JSON has no number %s", n.Value)
+			return lineErrorf(n, "%s: JSON has no number %s", name, n.Value)
 		}
 	case "!!binary":
-		return lineErrorf(n, "claims: JSON has no binary values")
+		return lineErrorf(n, "%s: JSON has no binary values", name)
 	}
 	return nil
 }

@@ -32,11 +32,12 @@ var (
 // errNotSupported answers calls that our own client authentication never makes.
 var errNotSupported = errors.New("client assertions are not supported")
 
-func (s engineStore) GetClient(_ context.Context, id string) (fosite.Client, error) {
-	if c := s.p.client(id); c != nil {
-		return c, nil
+func (s engineStore) GetClient(ctx context.Context, id string) (fosite.Client, error) {
+	c, err := s.p.engineClient(ctx, id)
+	if err != nil {
+		return nil, err // not c: a nil *client is no nil interface
 	}
-	return nil, fosite.ErrNotFound
+	return c, nil
 }
 
 func (engineStore) ClientAssertionJWTValid(context.Context, string) error { return errNotSupported }
@@ -48,12 +49,12 @@ func (engineStore) SetClientAssertionJWT(context.Context, string, time.Time) err
 // --- Authorization codes ---
 
 func (s engineStore) CreateAuthorizeCodeSession(ctx context.Context, signature string, req fosite.Requester) error {
-	w, session := workFrom(ctx), sessionOf(req)
+	w := workFrom(ctx)
 	s.addGrant(w, req)
 	w.onSuccess.Codes = append(w.onSuccess.Codes, storage.Code{
 		ID:        storage.DigestOf(signature),
 		GrantID:   req.GetID(),
-		ExpiresAt: w.now.Add(time.Duration(s.p.client(session.grant.ClientID).lifetimes.Code)),
+		ExpiresAt: w.now.Add(time.Duration(clientOf(req).lifetimes.Code)),
 	})
 	return nil
 }
@@ -151,7 +152,7 @@ func (s engineStore) GetAccessTokenSession(ctx context.Context, signature string
 	if err != nil {
 		return nil, engineError(err)
 	}
-	req, err := s.request(grant)
+	req, err := s.request(ctx, grant)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +200,7 @@ func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature strin
 	if grant.ClientID != requestingClient(ctx) || !grant.RevokedAt.IsZero() {
 		return nil, fosite.ErrNotFound
 	}
-	req, err := s.request(grant)
+	req, err := s.request(ctx, grant)
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +256,7 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 	if grant.ClientID != requestingClient(ctx) {
 		return nil, storage.Code{}, fosite.ErrNotFound
 	}
-	req, err := s.request(grant)
+	req, err := s.request(ctx, grant)
 	if err != nil {
 		return nil, storage.Code{}, err
 	}
@@ -266,11 +267,11 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 // request makes fosite's view of a stored grant, anew each time: its handlers
 // change what they are given. A grant gives nothing more once its client or its
 // user is gone, and no scope that its client has lost.
-func (s engineStore) request(grant storage.Grant) (*fosite.Request, error) {
-	if !s.p.partiesRemain(grant) {
-		return nil, fosite.ErrNotFound
+func (s engineStore) request(ctx context.Context, grant storage.Grant) (*fosite.Request, error) {
+	c, err := s.p.remainingParty(ctx, grant)
+	if err != nil {
+		return nil, engineError(err)
 	}
-	c := s.p.client(grant.ClientID)
 	scopes := c.stillAllowed(grant.Scopes)
 	session := newGrantSession(grant, c.IDTokenSignedResponseAlg)
 	session.stored = true
@@ -294,6 +295,10 @@ func requestingClient(ctx context.Context) string {
 		return req.GetClient().GetID()
 	}
 	return ""
+}
+
+func clientOf(req fosite.Requester) *client {
+	return req.GetClient().(*client) // GetClient and engineClientAuth made it
 }
 
 func sessionOf(req fosite.Requester) *grantSession {

@@ -79,6 +79,16 @@ func (p *Provider) protocolError(err error) protocolError {
 			Status: http.StatusBadRequest, Code: fosite.ErrInvalidGrant.ErrorField,
 			Description: "The authorization grant was used or revoked.", Section: p.sectionIfExplained(rfc6749("5.2")),
 		}
+	case errors.Is(err, storage.ErrSeen):
+		return protocolError{
+			Status: http.StatusBadRequest, Code: fosite.ErrInvalidRequest.ErrorField,
+			Description: "The request carries an identifier that was used before.",
+		}
+	case errors.Is(err, storage.ErrEnded):
+		return protocolError{
+			Status: http.StatusBadRequest, Code: fosite.ErrLoginRequired.ErrorField,
+			Description: "The user signed out meanwhile.", Section: p.sectionIfExplained(oidcCore("3.1.2.6", "AuthError")),
+		}
 	case errors.As(err, &engine) && engine.CodeField < http.StatusInternalServerError:
 		e := protocolError{Status: engine.CodeField, Code: engine.ErrorField, Description: engineDescription(engine)}
 		e.Section = p.sectionIfExplained(engineSection(engine))

@@ -23,7 +23,7 @@ var _ openid.OpenIDConnectTokenStrategy = (*idTokens)(nil)
 // fosite's handlers have put at_hash and c_hash into the session.
 func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, req fosite.Requester) (string, error) {
 	session := sessionOf(req)
-	grant, c := session.grant, req.GetClient().(*client)
+	grant, c := session.grant, clientOf(req)
 	now := workFrom(ctx).now
 	claims := map[string]any{}
 	if onlyIDToken(req) {

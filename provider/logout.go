@@ -115,24 +115,27 @@ func (p *Provider) newLogoutRequest(ctx context.Context, form url.Values) (*logo
 			return nil, err
 		}
 		req.hint = claims
-		if audience, ok := claims["aud"].(string); ok {
-			req.client = p.client(audience)
-		}
-		if req.client == nil {
-			return nil, refuse(fosite.ErrInvalidRequest, check{What: "id_token_hint was issued to a client that is not registered.", Section: section})
+		audience, _ := claims["aud"].(string)
+		req.client, err = p.namedClient(ctx, audience, refuse(fosite.ErrInvalidRequest, check{
+			What: "id_token_hint was issued to a client that is not registered.", Section: section,
+		}))
+		if err != nil {
+			return nil, err
 		}
 	}
 	if id := form.Get("client_id"); id != "" {
-		switch asking := p.client(id); {
-		case asking == nil:
-			return nil, refuse(fosite.ErrInvalidRequest, check{What: "client_id names no registered client.", Arrived: printable(id), Section: section})
-		case req.client != nil && req.client != asking:
+		asking, err := p.namedClient(ctx, id, refuse(fosite.ErrInvalidRequest, check{
+			What: "client_id names no registered client.", Arrived: printable(id), Section: section,
+		}))
+		if err != nil {
+			return nil, err
+		}
+		if req.client != nil && req.client.ID != asking.ID {
 			return nil, refuse(fosite.ErrInvalidRequest, check{
 				What: "client_id is not the client of id_token_hint.", Expected: req.client.ID, Arrived: printable(id), Section: section,
 			})
-		default:
-			req.client = asking
 		}
+		req.client = asking
 	}
 	raw := form.Get("post_logout_redirect_uri")
 	if raw == "" {

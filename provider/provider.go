@@ -23,6 +23,7 @@ type Provider struct {
 	store     storage.Store
 	lifetimes Lifetimes
 
+	// clients are those of the configuration; see registry.go for the others.
 	clients map[string]*client
 	users   *directory
 	scopes  []string
@@ -131,9 +132,6 @@ func (p *Provider) Close() error {
 
 // ServeHTTP serves the provider's endpoints and pages.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
-
-// client returns a registered client, or nil.
-func (p *Provider) client(id string) *client { return p.clients[id] }
 
 // describeScope is what the consent page says of a scope.
 func (p *Provider) describeScope(name string) string {

@@ -121,7 +121,7 @@ func cloneWithout(form url.Values, names ...string) url.Values {
 
 // refine completes what fosite accepted, grant by grant.
 func (p *Provider) refine(req fosite.AccessRequester, form url.Values, now time.Time) error {
-	session, lifetimes := sessionOf(req), req.GetClient().(*client).lifetimes
+	session, lifetimes := sessionOf(req), clientOf(req).lifetimes
 	if form.Get("grant_type") == grantClientCredentials {
 		if err := p.grantToClient(req, now); err != nil {
 			return err
@@ -165,7 +165,7 @@ func narrow(req fosite.AccessRequester, form url.Values) error {
 // grantToClient makes the grant of client_credentials, RFC 6749 §4.4: the client
 // acts for itself, so scopes about a user make no sense.
 func (p *Provider) grantToClient(req fosite.AccessRequester, now time.Time) error {
-	c := req.GetClient().(*client) // engineClientAuth returned it
+	c := clientOf(req)
 	for _, scope := range req.GetRequestedScopes() {
 		if slices.Contains(userScopes, scope) {
 			return refuse(fosite.ErrInvalidScope, check{

@@ -43,7 +43,7 @@ func (t *tokens) AccessTokenSignature(_ context.Context, token string) string {
 
 // GenerateAccessToken returns a new access token in its client's format.
 func (t *tokens) GenerateAccessToken(ctx context.Context, req fosite.Requester) (token, signature string, err error) {
-	c := req.GetClient().(*client) // GetClient of enginestore.go made it
+	c := clientOf(req)
 	if c.AccessTokenFormat == formatOpaque {
 		return t.HMACSHAStrategyUnPrefixed.GenerateAccessToken(ctx, req)
 	}
@@ -138,19 +138,26 @@ func (p *Provider) accessToken(ctx context.Context, raw string) (storage.AccessT
 		return token, grant, errTokenRevoked
 	case !time.Now().Before(token.ExpiresAt):
 		return token, grant, errTokenExpired
-	case !p.partiesRemain(grant):
+	}
+	c, err := p.remainingParty(ctx, grant)
+	if errors.Is(err, storage.ErrNotFound) {
 		return token, grant, errTokenUnknown
 	}
-	token.Scopes = p.client(grant.ClientID).stillAllowed(token.Scopes)
+	if err != nil {
+		return token, grant, err
+	}
+	token.Scopes = c.stillAllowed(token.Scopes)
 	return token, grant, nil
 }
 
-// partiesRemain reports whether the grant's client and user are still
-// registered: what was issued to or about those who are not is dead. A client's
-// own grant has no user (RFC 6749 §4.4).
-func (p *Provider) partiesRemain(grant storage.Grant) bool {
-	return p.client(grant.ClientID) != nil &&
-		(grant.Subject == grant.ClientID || p.users.bySubject(grant.Subject) != nil)
+// remainingParty returns the grant's client if it and the user are still
+// registered: what was issued to or about those who are not is dead
+// (storage.ErrNotFound). A client's own grant has no user (RFC 6749 §4.4).
+func (p *Provider) remainingParty(ctx context.Context, grant storage.Grant) (*client, error) {
+	if grant.Subject != grant.ClientID && p.users.bySubject(grant.Subject) == nil {
+		return nil, storage.ErrNotFound
+	}
+	return p.client(ctx, grant.ClientID)
 }
 
 // refreshToken returns a live refresh token with its grant.
@@ -169,8 +176,11 @@ func (p *Provider) refreshToken(ctx context.Context, raw string) (storage.Refres
 		return token, grant, errTokenRevoked
 	case !time.Now().Before(token.ExpiresAt):
 		return token, grant, errTokenExpired
-	case !p.partiesRemain(grant):
+	}
+	if _, err := p.remainingParty(ctx, grant); errors.Is(err, storage.ErrNotFound) {
 		return token, grant, errTokenUnknown
+	} else if err != nil {
+		return token, grant, err
 	}
 	return token, grant, nil
 }

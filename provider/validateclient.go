@@ -1,0 +1,179 @@
+package provider
+
+import (
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// check checks a client's registration against itself and the known scopes.
+func (c *Client) check(knownScopes []string) *problem {
+	full := c.withDefaults()
+	for _, step := range []func() *problem{
+		full.checkIdentity,
+		full.checkGrants,
+		full.checkRedirects,
+		func() *problem { return full.checkScope(knownScopes) },
+		full.checkTokens,
+	} {
+		if p := step(); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+// checkIdentity: RFC 6749 §2.2, §2.3.1.
+func (c *Client) checkIdentity() *problem {
+	switch {
+	case c.ID == "":
+		return problemf("client_id", "is missing")
+	case strings.ContainsFunc(c.ID, notVisible):
+		return problemf("client_id", "must be printable ASCII (RFC 6749 appendix A.1)")
+	case !slices.Contains([]string{authBasic, authPost, authNone}, c.TokenEndpointAuthMethod):
+		return problemf("token_endpoint_auth_method", "%q is not one of %s, %s, %s", c.TokenEndpointAuthMethod, authBasic, authPost, authNone)
+	case c.TokenEndpointAuthMethod != authNone && c.Secret == "":
+		return problemf("client_secret", "is missing: %s needs one", c.TokenEndpointAuthMethod)
+	case c.TokenEndpointAuthMethod == authNone && c.Secret != "":
+		return problemf("client_secret", "a client that authenticates by %q has none", authNone)
+	case strings.ContainsFunc(c.Secret, notVisible):
+		return problemf("client_secret", "must be printable ASCII (RFC 6749 appendix A.2)")
+	case c.TokenEndpointAuthMethod == authNone && c.ResourceServer != "":
+		return problemf("resource_server", "introspection needs a client that has a secret (RFC 7662 §2.1)")
+	}
+	return nil
+}
+
+// The grant types of RFC 7591 §2 that the provider knows.
+const (
+	grantCode              = "authorization_code"
+	grantImplicit          = "implicit"
+	grantRefresh           = "refresh_token"
+	grantClientCredentials = "client_credentials"
+)
+
+// checkGrants: RFC 7591 §2.1 says which response type goes with which grant.
+func (c *Client) checkGrants() *problem {
+	known := []string{grantCode, grantImplicit, grantRefresh, grantClientCredentials}
+	for _, g := range c.GrantTypes {
+		if !slices.Contains(known, g) {
+			return problemf("grant_types", "%q is not one of %s", g, strings.Join(known, ", "))
+		}
+	}
+	if slices.Contains(c.GrantTypes, grantClientCredentials) && c.TokenEndpointAuthMethod == authNone {
+		return problemf("grant_types", "client_credentials is for clients that have a secret (RFC 6749 §4.4)")
+	}
+	for _, r := range c.ResponseTypes {
+		words := strings.Fields(r)
+		slices.Sort(words)
+		if !slices.Contains(responseTypes, strings.Join(words, " ")) { // they are sorted, too
+			return problemf("response_types", "%q is not one of: %s", r, strings.Join(responseTypes, ", "))
+		}
+		code := slices.Contains(words, "code")
+		if code && !slices.Contains(c.GrantTypes, grantCode) {
+			return problemf("response_types", "%q needs %q among grant_types (RFC 7591 §2.1)", r, grantCode)
+		}
+		if (!code || len(words) > 1) && !slices.Contains(c.GrantTypes, grantImplicit) {
+			return problemf("response_types", "%q needs %q among grant_types (RFC 7591 §2.1)", r, grantImplicit)
+		}
+	}
+	return nil
+}
+
+// checkRedirects: whoever gets codes or tokens in the browser says where.
+func (c *Client) checkRedirects() *problem {
+	inBrowser := slices.Contains(c.GrantTypes, grantCode) || slices.Contains(c.GrantTypes, grantImplicit)
+	if inBrowser && len(c.RedirectURIs) == 0 && c.ResourceServer == "" {
+		return problemf("redirect_uris", "is missing: grant types %s and %s need one (RFC 6749 §3.1.2.2)", grantCode, grantImplicit)
+	}
+	for _, uri := range c.RedirectURIs {
+		if reason := redirectProblem(uri); reason != "" {
+			return problemf("redirect_uris", "%q %s", uri, reason)
+		}
+		if !c.InsecureHTTPRedirectURIs && isPlainHTTP(uri) {
+			return problemf("redirect_uris", "%q carries codes unencrypted to another machine (RFC 9700 §2.6): use https, or set insecure_http_redirect_uris for this client", uri)
+		}
+	}
+	for _, uri := range c.PostLogoutRedirectURIs {
+		if reason := redirectProblem(uri); reason != "" {
+			return problemf("post_logout_redirect_uris", "%q %s", uri, reason)
+		}
+	}
+	return nil
+}
+
+// redirectProblem says what is wrong with a redirect URI, or "".
+func redirectProblem(uri string) string {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil, !u.IsAbs():
+		return "is no absolute URL (RFC 6749 §3.1.2)"
+	case strings.Contains(uri, "#"):
+		return "has a fragment (RFC 6749 §3.1.2)"
+	case strings.Contains(uri, "*"):
+		return "has a wildcard: redirect URIs are compared exactly (RFC 9700 §4.1.3)"
+	case u.User != nil:
+		return "holds a user name"
+	case strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "holds characters that a URL must escape (RFC 3986 §2)"
+	case u.Scheme == "http", u.Scheme == "https":
+		if u.Host == "" {
+			return "has no host"
+		}
+	case !strings.Contains(u.Scheme, "."):
+		// "javascript:" and "data:" would run in the provider's name.
+		return "must be http, https or a scheme of the app's own such as com.example.app (RFC 8252 §7.1)"
+	}
+	return ""
+}
+
+func (c *Client) checkScope(known []string) *problem {
+	for s := range strings.FieldsSeq(c.Scope) {
+		if !slices.Contains(known, s) {
+			return problemf("scope", "%q is not known; known are %s", s, strings.Join(known, " "))
+		}
+	}
+	return nil
+}
+
+// checkTokens: how the client's tokens look and how long they live.
+func (c *Client) checkTokens() *problem {
+	switch {
+	case !slices.Contains(signingAlgorithms, jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg)):
+		return problemf("id_token_signed_response_alg", "%q is not one of %v", c.IDTokenSignedResponseAlg, signingAlgorithms)
+	case !slices.Contains(signingAlgorithms, jose.SignatureAlgorithm(c.AccessTokenAlg)):
+		return problemf("access_token_signing_alg", "%q is not one of %v", c.AccessTokenAlg, signingAlgorithms)
+	case c.AccessTokenFormat != formatJWT && c.AccessTokenFormat != formatOpaque:
+		return problemf("access_token_format", "%q is not %s or %s", c.AccessTokenFormat, formatJWT, formatOpaque)
+	case slices.Contains(c.Audience, ""):
+		return problemf("audience", "holds an empty value")
+	}
+	for _, link := range []struct{ field, uri string }{
+		{"client_uri", c.ClientURI}, {"logo_uri", c.LogoURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI},
+	} {
+		if link.uri != "" && webURL(link.uri) == "" {
+			return problemf(link.field, "%q is not an http or https URL", link.uri)
+		}
+	}
+	if c.Lifetimes == nil {
+		return nil
+	}
+	if c.Lifetimes.Session != 0 {
+		return problemf("lifetimes", "session: a session is the provider's, not a client's")
+	}
+	return c.Lifetimes.check()
+}
+
+// isPlainHTTP reports whether uri is http on a host that is not this machine.
+func isPlainHTTP(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	ip := net.ParseIP(host)
+	return host != "localhost" && !strings.HasSuffix(host, ".localhost") && (ip == nil || !ip.IsLoopback())
+}
