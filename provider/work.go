@@ -2,9 +2,7 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -85,30 +83,13 @@ func (w *work) revoke(grantID string) {
 	}
 }
 
-// once notes an identifier that may come once, whatever becomes of the request
-// that carries it. scope keeps those of different kinds and issuers apart.
-func (w *work) once(scope, id string, expires time.Time) {
-	w.always.Once = append(w.always.Once, storage.Once{ID: onceID(scope, id), ExpiresAt: expires})
-}
-
-// onceID is the key of an identifier. The length keeps scope and id apart.
-func onceID(scope, id string) storage.Digest {
-	return storage.DigestOf(strconv.Itoa(len(scope)) + ":" + scope + id)
-}
-
 // commit writes everything. It returns after the write is durable, so that
-// nothing is answered that a crash could take back. If it is refused, what must
-// survive that is written alone.
+// nothing is answered that a crash could take back.
 func (w *work) commit(ctx context.Context) error {
 	changes := w.onSuccess
-	changes.Once = w.always.Once
 	changes.RevokeGrants = append(slices.Clone(changes.RevokeGrants), w.always.RevokeGrants...)
 	changes.RevokeAccessTokens = append(slices.Clone(changes.RevokeAccessTokens), w.always.RevokeAccessTokens...)
-	err := w.write(ctx, changes)
-	if err != nil {
-		err = errors.Join(err, w.abort(ctx))
-	}
-	return err
+	return w.write(ctx, changes)
 }
 
 // abort writes only what must survive the failure of the request.
