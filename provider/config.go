@@ -1,8 +1,11 @@
 package provider
 
 import (
+	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -33,6 +36,17 @@ type Config struct {
 	// Explain adds to an error which check failed, with the section of the
 	// specification. For laboratories: it tells an attacker as much.
 	Explain bool
+	// InsecurePrivateAddresses lets the provider call URLs of clients that lead
+	// to this machine or into a private network, and plain http ones. Without
+	// it, only public addresses are called, over https: a client could else
+	// make the provider ask services that the client itself cannot reach.
+	InsecurePrivateAddresses bool
+	// RootCAs are whom the provider trusts when it calls URLs of clients. Nil:
+	// the system's.
+	RootCAs *x509.CertPool
+	// DialContext connects to URLs of clients, in place of net.Dialer. Where it
+	// connects to is checked before anything is sent.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// FixedKeys are signing keys to use instead of generated ones, so that
 	// what is signed can be compared between runs.
 	FixedKeys []jose.JSONWebKey

@@ -24,6 +24,8 @@ type File struct {
 	Data string `yaml:"data"`
 	// Explain is Config.Explain; nil if the file does not say.
 	Explain *bool `yaml:"explain"`
+	// InsecurePrivateAddresses is Config.InsecurePrivateAddresses.
+	InsecurePrivateAddresses bool `yaml:"insecure_private_addresses"`
 
 	Clients   []Client  `yaml:"clients"`
 	Users     []User    `yaml:"users"`

@@ -42,7 +42,8 @@ func TestExampleConfigurations(t *testing.T) {
 
 func TestReadFullConfig(t *testing.T) {
 	file := readConfig(t, "../testdata/config/full.yaml")
-	if file.Issuer != "http://localhost:9000" || file.Listen != "127.0.0.1:9000" || file.Data == "" || file.Explain == nil || !*file.Explain {
+	if file.Issuer != "http://localhost:9000" || file.Listen != "127.0.0.1:9000" || file.Data == "" || file.Explain == nil || !*file.Explain ||
+		!file.InsecurePrivateAddresses {
 		t.Errorf("got %+v", file)
 	}
 	if got := time.Duration(file.Lifetimes.Grant); got != 30*24*time.Hour {
@@ -124,6 +125,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"list for text", "issuer: [a]\n", `f.yaml:1: issuer: want text, got a list`},
 		{"list for text in a list", "clients:\n- redirect_uris:\n  - [a]\n", `f.yaml:3: redirect_uris: want text, got a list`},
 		{"text for a truth value", "explain: maybe\n", `f.yaml:1: explain: want true or false, got text`},
+		{"text for a switch", "insecure_private_addresses: yes please\n", `f.yaml:1: insecure_private_addresses: want true or false, got text`},
 		{"no duration", "lifetimes:\n  code: soon\n", `f.yaml:2: code: "soon" is not a duration such as 30s, 10m or 24h`},
 		{"number for a duration", "lifetimes:\n  code: 60\n", `f.yaml:2: code: "60" is not a duration such as 30s, 10m or 24h`},
 		{"list for a duration", "lifetimes:\n  code: [1m]\n", `f.yaml:2: code: want text, got a list`},

@@ -33,6 +33,7 @@ type Provider struct {
 	demoUsers  []string
 
 	keys     *keyring
+	outbound *outbound
 	sealer   *sealer
 	csrfKey  []byte
 	tokens   *tokens
@@ -76,6 +77,10 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 			p.log.WarnContext(ctx, "insecure_http_redirect_uris is on", "client", c.ID)
 		}
 	}
+	if cfg.InsecurePrivateAddresses {
+		p.log.WarnContext(ctx, "insecure_private_addresses is on")
+	}
+	p.outbound = newOutbound(&cfg)
 	if demo {
 		for _, u := range cfg.Users {
 			p.demoUsers = append(p.demoUsers, u.Username)
@@ -124,8 +129,10 @@ func (p *Provider) Ready(ctx context.Context) error {
 	return p.store.Ping(ctx)
 }
 
-// Close waits for work in the background. It does not close the store.
+// Close ends requests to other parties and waits for work in the background.
+// It does not close the store.
 func (p *Provider) Close() error {
+	p.outbound.close()
 	<-p.keys.ready
 	return nil
 }

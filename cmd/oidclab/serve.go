@@ -100,6 +100,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	cfg := provider.Config{
 		Issuer: issuer, Store: store, Clients: file.Clients, Users: file.Users, Scopes: file.Scopes,
 		Lifetimes: file.Lifetimes, Explain: o.explain, Logger: a.logger,
+		InsecurePrivateAddresses: file.InsecurePrivateAddresses,
 	}
 	if file.Clients == nil {
 		cfg.Clients = []provider.Client{nativeClient()}

@@ -1,0 +1,247 @@
+package provider
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Bounds on requests to URLs that a client or a stranger chose.
+const (
+	outboundTimeout  = 5 * time.Second // for the whole exchange
+	outboundAtOnce   = 32              // requests under way
+	maxDocumentBody  = 64 << 10        // bytes of a JWK Set, a request object, a sector document
+	maxAnswerHeaders = 16 << 10        // bytes
+)
+
+// What can go wrong, for those who asked for the fetch. Each text completes a
+// sentence that begins with the name of the URL, "The jwks_uri …". All that can
+// go wrong on the network reads the same, so that an answer of the provider
+// tells nothing about machines that only the provider can reach; the log knows
+// more.
+var (
+	errURLNotAllowed     = errors.New("is not an https URL with a host and without a user name")
+	errAddressNotAllowed = errors.New("leads to this machine or into a private network, where the provider calls nobody unless insecure_private_addresses is on")
+	errRedirected        = errors.New("answers with a redirect, which is not followed")
+	errNotFetched        = errors.New("could not be fetched")
+)
+
+// outbound makes all requests to URLs that come from a client or a stranger:
+// jwks_uri, request_uri, sector_identifier_uri, back-channel logout (OIDC
+// Registration §9.3: protect against server-side request forgery). It asks
+// public addresses only, decided on the address that a name resolved to; it
+// follows no redirect, uses no proxy, keeps no cookie and waits for nobody
+// longer than its timeout.
+//
+// It does not look at the port, nor at public addresses that lead back into
+// the operator's own network: a firewall has to.
+type outbound struct {
+	private   bool // InsecurePrivateAddresses
+	timeout   time.Duration
+	log       *slog.Logger
+	dialer    net.Dialer
+	transport http.RoundTripper
+	slots     chan struct{} // one for each request under way
+
+	closing context.Context //nolint:containedctx // its end closes every connection
+	close   func()
+}
+
+// newOutbound makes what New gives to the provider. Its close ends every
+// request and every connection, and returns when the requests have ended.
+func newOutbound(cfg *Config) *outbound {
+	o := &outbound{
+		private: cfg.InsecurePrivateAddresses, timeout: outboundTimeout, log: cfg.Logger,
+		slots: make(chan struct{}, outboundAtOnce),
+	}
+	o.dialer.ControlContext = o.control
+	var cancel context.CancelFunc
+	o.closing, cancel = context.WithCancel(context.Background())
+	o.transport = &http.Transport{
+		Proxy:       nil, // a proxy would resolve the names, out of sight of the guard
+		DialContext: o.guarded(cfg.DialContext),
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs,
+		},
+		TLSHandshakeTimeout:    o.timeout,
+		DisableCompression:     true, // nothing may grow after it was counted
+		MaxResponseHeaderBytes: maxAnswerHeaders,
+		MaxIdleConns:           outboundAtOnce, MaxIdleConnsPerHost: 2, IdleConnTimeout: 30 * time.Second,
+	}
+	o.close = sync.OnceFunc(func() {
+		cancel()
+		for range cap(o.slots) { // until the last request gave its slot back
+			o.slots <- struct{}{}
+		}
+	})
+	return o
+}
+
+// get fetches a document. accept is the media type to ask for, "" for any; what
+// arrives is for the caller's parser to judge, not for its Content-Type. Only
+// status 200 counts. A document of more than maxDocumentBody is an error.
+func (o *outbound) get(ctx context.Context, rawURL, accept string) ([]byte, error) {
+	header := http.Header{}
+	if accept != "" {
+		header.Set("Accept", accept)
+	}
+	var body []byte
+	err := o.exchange(ctx, http.MethodGet, rawURL, header, nil, func(response *http.Response) (err error) {
+		body, err = document(response)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+// postForm sends a form and returns the status of the answer, whose body it
+// does not read.
+func (o *outbound) postForm(ctx context.Context, rawURL string, form url.Values) (status int, err error) {
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	err = o.exchange(ctx, http.MethodPost, rawURL, header, strings.NewReader(form.Encode()), func(response *http.Response) error {
+		status = response.StatusCode
+		return nil
+	})
+	return status, err
+}
+
+// exchange sends one request and lets read have the answer, all within the
+// timeout, waiting for a turn included. The error is one of the four above, or
+// that of ctx if the caller went away.
+//
+//nolint:revive // the arguments of a request, and what reads its answer
+func (o *outbound) exchange(
+	ctx context.Context, method, rawURL string, header http.Header, body io.Reader, read func(*http.Response) error,
+) error {
+	// 1. The URL, before anything is sent.
+	if err := checkOutboundURL(rawURL, o.private); err != nil {
+		return err
+	}
+	// 2. The time, and a turn.
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	defer context.AfterFunc(o.closing, cancel)()
+	select {
+	case o.slots <- struct{}{}:
+		defer func() { <-o.slots }()
+	case <-ctx.Done():
+		return o.failed(caller, rawURL, ctx.Err())
+	}
+	// 3. The request. Not through an http.Client, which would follow redirects.
+	request, err := http.NewRequestWithContext(ctx, method, rawURL, body)
+	if err != nil {
+		return o.failed(caller, rawURL, err)
+	}
+	request.Header = header
+	request.Header.Set("User-Agent", "oidclab")
+	response, err := o.transport.RoundTrip(request)
+	if err != nil {
+		return o.failed(caller, rawURL, err)
+	}
+	defer response.Body.Close()
+	// 4. The answer.
+	if response.StatusCode >= 300 && response.StatusCode < 400 && response.Header.Get("Location") != "" {
+		return o.failed(caller, rawURL, errRedirected)
+	}
+	if err := read(response); err != nil {
+		return o.failed(caller, rawURL, err)
+	}
+	return nil
+}
+
+// document reads the body of an answer that has the whole of it.
+func document(response *http.Response) ([]byte, error) {
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d", response.StatusCode)
+	}
+	if coding := response.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return nil, errors.New("an encoded body, which was not asked for")
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxDocumentBody+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxDocumentBody {
+		return nil, fmt.Errorf("more than %d bytes", maxDocumentBody)
+	}
+	return body, nil
+}
+
+// failed logs the cause and returns what may be told to anybody. The URL may
+// itself be a secret (RFC 9101 §10.5.1), so the log has its host only.
+func (o *outbound) failed(ctx context.Context, rawURL string, cause error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	host := ""
+	if u, err := url.Parse(rawURL); err == nil {
+		host = u.Host
+	}
+	o.log.InfoContext(ctx, "outbound request failed", "host", host, "cause", cause)
+	for _, told := range []error{errAddressNotAllowed, errRedirected} {
+		if errors.Is(cause, told) {
+			return told
+		}
+	}
+	return errNotFetched
+}
+
+// guarded wraps dial, or dialSystem if it is nil, so that no connection comes
+// into use whose other end is not allowed, none outlives close, and none is
+// waited for longer than the timeout: net/http lets a dial go on after its
+// request has ended.
+func (o *outbound) guarded(dial dialFunc) dialFunc {
+	if dial == nil {
+		dial = o.dialSystem
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+		defer context.AfterFunc(o.closing, cancel)()
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		if err := o.checkPeer(conn.RemoteAddr()); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		forget := context.AfterFunc(o.closing, func() { _ = conn.Close() })
+		return &guardedConn{conn, forget}, nil
+	}
+}
+
+// dialSystem connects as usual, and to this machine for the names below
+// "localhost", which the system's resolver often does not know.
+func (o *outbound) dialSystem(ctx context.Context, network, addr string) (net.Conn, error) {
+	if host, port, err := net.SplitHostPort(addr); err == nil && isLocalName(host) {
+		addr = net.JoinHostPort("localhost", port)
+	}
+	return o.dialer.DialContext(ctx, network, addr)
+}
+
+// dialFunc is the type of Config.DialContext.
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// guardedConn is a connection that close closes.
+type guardedConn struct {
+	net.Conn
+	forget func() bool
+}
+
+// Close closes the connection.
+func (c *guardedConn) Close() error {
+	c.forget()
+	return c.Conn.Close()
+}

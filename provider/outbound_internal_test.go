@@ -1,0 +1,312 @@
+package provider
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/oidclab/oidclab/storage/storagetest"
+)
+
+func certificates(server *httptest.Server) *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
+	return pool
+}
+
+func TestOutboundGet(t *testing.T) {
+	var got *http.Request
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		http.SetCookie(w, &http.Cookie{Name: "a", Value: "b", Path: "/"})
+		io.WriteString(w, "hello")
+	}))
+	defer server.Close()
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	o := newTestOutbound(t, Config{InsecurePrivateAddresses: true, RootCAs: certificates(server)})
+	for range 2 { // the second has no cookie of the first
+		body, err := o.get(t.Context(), server.URL+"/jwks?x=y#fragment", "application/jwk-set+json")
+		if err != nil || string(body) != "hello" {
+			t.Fatalf("%q, %v", body, err)
+		}
+		want := http.Header{"Accept": {"application/jwk-set+json"}, "User-Agent": {"oidclab"}}
+		if fmt.Sprint(got.Header) != fmt.Sprint(want) || got.RequestURI != "/jwks?x=y" {
+			t.Errorf("sent %s %v", got.RequestURI, got.Header)
+		}
+	}
+	untrusting := newTestOutbound(t, Config{InsecurePrivateAddresses: true})
+	if _, err := untrusting.get(t.Context(), server.URL, ""); !errors.Is(err, errNotFetched) {
+		t.Errorf("an unknown certificate: %v", err)
+	}
+}
+
+func TestOutboundPostForm(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.PostFormValue("logout_token") == "a b&c" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		w.WriteHeader(http.StatusBadRequest)
+	}))
+	defer server.Close()
+	o := newTestOutbound(t, Config{InsecurePrivateAddresses: true})
+	for form, want := range map[string]int{"a b&c": http.StatusNoContent, "d": http.StatusBadRequest} {
+		status, err := o.postForm(t.Context(), server.URL, url.Values{"logout_token": {form}})
+		if err != nil || status != want {
+			t.Errorf("%d, %v", status, err)
+		}
+	}
+}
+
+// TestOutboundRefuses: what a server may not answer. All of it reads the same
+// but for a redirect.
+func TestOutboundRefuses(t *testing.T) {
+	filler := bytes.Repeat([]byte("x"), maxDocumentBody+1)
+	var bomb bytes.Buffer
+	zip := gzip.NewWriter(&bomb)
+	zip.Write(bytes.Repeat(filler, 100))
+	zip.Close()
+	for name, tt := range map[string]struct {
+		answer func(http.ResponseWriter)
+		want   error
+	}{
+		"a body at the limit":      {func(w http.ResponseWriter) { w.Write(filler[1:]) }, nil},
+		"a body beyond it":         {func(w http.ResponseWriter) { w.Write(filler) }, errNotFetched},
+		"a body far beyond it":     {func(w http.ResponseWriter) { w.Write(bytes.Repeat(filler, 100)) }, errNotFetched},
+		"identity":                 {func(w http.ResponseWriter) { w.Header().Set("Content-Encoding", "identity") }, nil},
+		"a compressed body":        {func(w http.ResponseWriter) { w.Header().Set("Content-Encoding", "gzip"); w.Write(bomb.Bytes()) }, errNotFetched},
+		"too many headers":         {func(w http.ResponseWriter) { w.Header().Set("X", string(filler[:2*maxAnswerHeaders])) }, errNotFetched},
+		"a cut body":               {func(w http.ResponseWriter) { w.Header().Set("Content-Length", "9"); w.Write(filler[:8]) }, errNotFetched},
+		"201":                      {func(w http.ResponseWriter) { w.WriteHeader(http.StatusCreated) }, errNotFetched},
+		"404":                      {func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) }, errNotFetched},
+		"500":                      {func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) }, errNotFetched},
+		"304":                      {func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) }, errNotFetched},
+		"no answer":                {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, errNotFetched},
+		"a redirect":               {func(w http.ResponseWriter) { redirectTo(w, "/ok", 302) }, errRedirected},
+		"a redirect to loopback":   {func(w http.ResponseWriter) { redirectTo(w, "http://127.0.0.1:1/", 307) }, errRedirected},
+		"a redirect to a document": {func(w http.ResponseWriter) { redirectTo(w, "data:,x", 308) }, errRedirected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/ok" {
+					t.Error("the redirect was followed")
+				}
+				tt.answer(w)
+			}))
+			defer server.Close()
+			o := newTestOutbound(t, Config{InsecurePrivateAddresses: true})
+			body, err := o.get(t.Context(), server.URL, "")
+			if !errors.Is(err, tt.want) || err != nil && body != nil {
+				t.Errorf("%d bytes, %v", len(body), err)
+			}
+			if err != nil && err.Error() != tt.want.Error() {
+				t.Errorf("says more than it may: %v", err)
+			}
+			if tt.want == errRedirected {
+				if _, err := o.postForm(t.Context(), server.URL, nil); !errors.Is(err, errRedirected) {
+					t.Errorf("POST: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func redirectTo(w http.ResponseWriter, location string, status int) {
+	w.Header().Set("Location", location)
+	w.WriteHeader(status)
+}
+
+// TestOutboundLogs: the log has the cause and the host, not the rest of the URL.
+func TestOutboundLogs(t *testing.T) {
+	var log bytes.Buffer
+	server := httptest.NewServer(http.NotFoundHandler())
+	o := newTestOutbound(t, Config{InsecurePrivateAddresses: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for _, want := range []string{`cause="status 404"`, "connection refused"} {
+		log.Reset()
+		_, err := o.get(t.Context(), server.URL+"/path?secret", "")
+		if err != errNotFetched { //nolint:errorlint // it must be this very value
+			t.Errorf("got %v", err)
+		}
+		if got := log.String(); !strings.Contains(got, want) || !strings.Contains(got, "host="+server.Listener.Addr().String()) || strings.Contains(got, "path") {
+			t.Errorf("log: %s", got)
+		}
+		server.Close()
+	}
+}
+
+// TestPrivateAddressesAreSaid at the start.
+func TestPrivateAddressesAreSaid(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		var log bytes.Buffer
+		p, err := New(t.Context(), Config{
+			Issuer: "http://op.localhost", Store: storagetest.NewModel(), InsecurePrivateAddresses: on,
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		if said := strings.Contains(log.String(), `level=WARN msg="insecure_private_addresses is on"`); said != on {
+			t.Errorf("on is %v, the log: %s", on, log.String())
+		}
+		if _, err := p.outbound.get(t.Context(), "https://rp.example/", ""); !errors.Is(err, errNotFetched) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}
+
+// slow is an outbound whose servers accept a connection and say nothing.
+type slow struct {
+	o     *outbound
+	mu    sync.Mutex
+	dials int
+	there []net.Conn
+}
+
+// newSlow makes a bubble's outbound, whose dialer yields pipes.
+func newSlow(t *testing.T, dial func(context.Context) error) *slow {
+	t.Helper()
+	s := &slow{}
+	s.o = newTestOutbound(t, Config{InsecurePrivateAddresses: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		s.mu.Lock()
+		s.dials++
+		s.mu.Unlock()
+		if err := dial(ctx); err != nil {
+			return nil, err
+		}
+		here, there := net.Pipe()
+		s.mu.Lock()
+		s.there = append(s.there, there)
+		s.mu.Unlock()
+		t.Cleanup(func() { there.Close() })
+		go io.Copy(io.Discard, there)
+		return here, nil
+	}})
+	return s
+}
+
+// TestOutboundTimesOut: wherever a server stops, the whole takes no longer than
+// the timeout.
+func TestOutboundTimesOut(t *testing.T) {
+	ready := func(context.Context) error { return nil }
+	for name, tt := range map[string]struct {
+		dial   func(context.Context) error
+		scheme string
+		answer string
+	}{
+		"dialling":          {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "http", ""},
+		"TLS":               {ready, "https", ""},
+		"no headers":        {ready, "http", ""},
+		"half the headers":  {ready, "http", "HTTP/1.1 200 OK\r\nContent-"},
+		"no body":           {ready, "http", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"},
+		"half the body":     {ready, "http", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{"},
+		"an unbounded body": {ready, "http", "HTTP/1.1 200 OK\r\n\r\n{"},
+		"interim answers":   {ready, "http", "HTTP/1.1 103 Early Hints\r\n\r\n"},
+		"half the chunks":   {ready, "http", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSlow(t, tt.dial)
+				go func() {
+					synctest.Wait()
+					for _, conn := range s.there {
+						io.WriteString(conn, tt.answer)
+					}
+				}()
+				begin := time.Now()
+				_, err := s.o.get(t.Context(), tt.scheme+"://rp.example/", "")
+				if !errors.Is(err, errNotFetched) {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(begin); took != outboundTimeout {
+					t.Errorf("after %s", took)
+				}
+			})
+		})
+	}
+}
+
+// TestOutboundAtOnce: so many requests at once, the rest wait for their turn,
+// but not for ever.
+func TestOutboundAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlow(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		results := make(chan error)
+		for range outboundAtOnce + 1 {
+			go func() {
+				_, err := s.o.get(t.Context(), "https://rp.example/", "")
+				results <- err
+			}()
+		}
+		synctest.Wait()
+		if s.dials != outboundAtOnce {
+			t.Errorf("%d at once", s.dials)
+		}
+		hangsUp, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.o.get(hangsUp, "https://rp.example/", ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("a caller that is gone: %v", err)
+		}
+		for range outboundAtOnce + 1 {
+			if err := <-results; !errors.Is(err, errNotFetched) {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+}
+
+// TestOutboundClose ends what is under way and what is kept open: the bubble
+// fails if a goroutine is left.
+func TestOutboundClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSlow(t, func(context.Context) error { return nil })
+		begin := time.Now()
+		go func() {
+			synctest.Wait()
+			io.WriteString(s.there[0], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}()
+		if _, err := s.o.get(t.Context(), "http://idle.example/", ""); err != nil {
+			t.Fatal(err)
+		}
+		result := make(chan error, 1)
+		go func() {
+			_, err := s.o.get(t.Context(), "http://busy.example/", "")
+			result <- err
+		}()
+		synctest.Wait()
+		if s.dials != 2 {
+			t.Fatalf("%d connections", s.dials)
+		}
+		s.o.close()
+		if err := <-result; !errors.Is(err, errNotFetched) {
+			t.Errorf("got %v", err)
+		}
+		for _, conn := range s.there {
+			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Errorf("still open: %v", err)
+			}
+		}
+		if _, err := s.o.get(t.Context(), "http://late.example/", ""); !errors.Is(err, errNotFetched) {
+			t.Errorf("after close: %v", err)
+		}
+		if time.Since(begin) > 0 {
+			t.Errorf("waited %s", time.Since(begin))
+		}
+	})
+}
