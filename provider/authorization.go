@@ -31,7 +31,7 @@ type authorization struct {
 	scopes        []string
 	prompts       []string
 	maxAge        *time.Duration
-	hint          string // the subject of id_token_hint
+	hint          string // the "sub" of id_token_hint
 
 	request fosite.AuthorizeRequester
 }

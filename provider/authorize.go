@@ -67,7 +67,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, pending pen
 func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.Request, a *authorization, session *ssoSession) {
 	// 5. Does the user have to sign in? OIDC Core §3.1.2.3. Who has just signed
 	//    in as another than id_token_hint names is not asked again.
-	if reason := a.needsLogin(session); reason != "" {
+	if reason := p.needsLogin(a, session); reason != "" {
 		if a.silent() || session != nil && session.AuthTime.After(a.pending.RequestedAt) {
 			p.authorizeError(w, r, a, refuse(fosite.ErrLoginRequired, check{
 				What: reason, Section: oidcCore("3.1.2.6", "AuthError"),
@@ -175,11 +175,11 @@ func (p *Provider) needsConsent(ctx context.Context, a *authorization, session *
 }
 
 // needsLogin says in a sentence why the user must sign in, or returns "".
-func (a *authorization) needsLogin(session *ssoSession) string {
+func (p *Provider) needsLogin(a *authorization, session *ssoSession) string {
 	switch {
 	case session == nil:
 		return "Nobody is signed in at the provider."
-	case a.hint != "" && a.hint != session.Subject:
+	case a.hint != "" && a.hint != p.subjectFor(a.client, session.Subject):
 		// OIDC Core §3.1.2.1: the user of id_token_hint is not this one.
 		return "The user of id_token_hint is not the one who is signed in."
 	case session.AuthTime.After(a.pending.RequestedAt):

@@ -27,7 +27,7 @@ func (p *Provider) handleConsent(w http.ResponseWriter, r *http.Request) {
 		p.pageError(w, r, err)
 		return
 	}
-	if in.a.needsLogin(session) != "" {
+	if p.needsLogin(in.a, session) != "" {
 		p.redirectSealed(w, r, pathLogin, in.a.pending)
 		return
 	}

@@ -54,7 +54,7 @@ func engineConfig(issuer string, keys *keyring, lifetimes Lifetimes) *fosite.Con
 // and the writing of responses and errors are our own.
 func newEngine(p *Provider, cfg *fosite.Config) *fosite.Fosite {
 	store := engineStore{p}
-	idToken := &openid.IDTokenHandleHelper{IDTokenStrategy: &idTokens{issuer: p.issuer, keys: p.keys, users: p.users}}
+	idToken := &openid.IDTokenHandleHelper{IDTokenStrategy: &idTokens{issuer: p.issuer, keys: p.keys, users: p.users, subjects: p.subjects}}
 	validator := openid.NewOpenIDConnectRequestValidator(nil, cfg) // it never sees a hint: authorize.go verifies that
 
 	code := &oauth2.AuthorizeExplicitGrantHandler{
@@ -91,11 +91,12 @@ func newEngine(p *Provider, cfg *fosite.Config) *fosite.Fosite {
 }
 
 // newTokens makes the token strategy.
-func newTokens(issuer string, keys *keyring, cfg *fosite.Config) *tokens {
+func newTokens(issuer string, keys *keyring, subjects *subjects, cfg *fosite.Config) *tokens {
 	return &tokens{
 		HMACSHAStrategyUnPrefixed: oauth2.NewHMACSHAStrategyUnPrefixed(&hmac.HMACStrategy{Config: cfg}, cfg),
 		issuer:                    issuer,
 		keys:                      keys,
+		subjects:                  subjects,
 	}
 }
 

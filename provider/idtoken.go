@@ -12,9 +12,10 @@ import (
 
 // idTokens makes ID tokens, OIDC Core §2.
 type idTokens struct {
-	issuer string
-	keys   *keyring
-	users  *directory
+	issuer   string
+	keys     *keyring
+	users    *directory
+	subjects *subjects
 }
 
 var _ openid.OpenIDConnectTokenStrategy = (*idTokens)(nil)
@@ -34,7 +35,7 @@ func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, 
 	}
 	maps.Copy(claims, map[string]any{
 		"iss":       s.issuer,
-		"sub":       grant.Subject,
+		"sub":       s.subjects.of(c, grant.Subject),
 		"aud":       c.ID,
 		"iat":       now.Unix(),
 		"exp":       now.Add(lifetime).Unix(),

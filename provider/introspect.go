@@ -46,12 +46,12 @@ func (p *Provider) handleIntrospect(w http.ResponseWriter, r *http.Request) {
 
 // introspection describes a live token that the caller may see, or is nil.
 func (p *Provider) introspection(ctx context.Context, caller *client, raw string) (map[string]any, error) {
-	token, grant, err := p.accessToken(ctx, raw)
+	token, err := p.accessToken(ctx, raw)
 	if err == nil {
-		if !mayIntrospect(caller, token, grant) {
+		if !mayIntrospect(caller, token) {
 			return nil, nil //nolint:nilnil // "inactive"
 		}
-		return p.describeAccessToken(token, grant), nil
+		return p.describeAccessToken(token), nil
 	}
 	if !tokenIsDead(err) {
 		return nil, err
@@ -70,18 +70,18 @@ func (p *Provider) introspection(ctx context.Context, caller *client, raw string
 	if !slices.Contains(grant.Scopes, scopeOfflineAccess) {
 		return nil, nil //nolint:nilnil // "inactive": the token endpoint takes it no more
 	}
-	return p.describeRefreshToken(refresh, grant), nil
+	return p.describeRefreshToken(caller, refresh, grant), nil
 }
 
 // mayIntrospect: the client that holds the token, and the resource server that
 // it is for. RFC 7662 §4 warns of letting anybody ask about any token.
-func mayIntrospect(caller *client, token storage.AccessToken, grant storage.Grant) bool {
-	return grant.ClientID == caller.ID ||
+func mayIntrospect(caller *client, token presentedToken) bool {
+	return token.client.ID == caller.ID ||
 		caller.ResourceServer != "" && slices.Contains(token.Audience, caller.ResourceServer)
 }
 
-func (p *Provider) describeAccessToken(token storage.AccessToken, grant storage.Grant) map[string]any {
-	body := p.describeGrant(grant)
+func (p *Provider) describeAccessToken(token presentedToken) map[string]any {
+	body := p.describeGrant(token.client, token.grant)
 	body["token_type"] = "Bearer"
 	if len(token.Scopes) > 0 {
 		body["scope"] = scopeString(token.Scopes)
@@ -96,16 +96,19 @@ func (p *Provider) describeAccessToken(token storage.AccessToken, grant storage.
 
 // describeRefreshToken carries no token_type: that member is about access
 // tokens (RFC 7662 §2.2).
-func (p *Provider) describeRefreshToken(token storage.RefreshToken, grant storage.Grant) map[string]any {
-	body := p.describeGrant(grant)
+func (p *Provider) describeRefreshToken(c *client, token storage.RefreshToken, grant storage.Grant) map[string]any {
+	body := p.describeGrant(c, grant)
 	body["scope"] = scopeString(grant.Scopes)
 	body["iat"], body["exp"] = token.IssuedAt.Unix(), token.ExpiresAt.Unix()
 	return body
 }
 
-func (p *Provider) describeGrant(grant storage.Grant) map[string]any {
-	body := map[string]any{"active": true, "iss": p.issuer, "client_id": grant.ClientID, "sub": grant.Subject}
-	if user := p.users.bySubject(grant.Subject); user != nil {
+// describeGrant names the user as the client of the grant knows them, also to a
+// resource server: what it is told by different clients of pairwise subjects
+// must not fit together (OIDC Core §8.1), so there is no username either.
+func (p *Provider) describeGrant(c *client, grant storage.Grant) map[string]any {
+	body := map[string]any{"active": true, "iss": p.issuer, "client_id": c.ID, "sub": p.subjectFor(c, grant.Subject)}
+	if user := p.users.bySubject(grant.Subject); user != nil && c.SubjectType != subjectPairwise {
 		body["username"] = user.Username
 	}
 	return body

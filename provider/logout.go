@@ -60,7 +60,7 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 	case confirmed && form.Get("logout") != "yes":
 		p.pages.signedOut(w, req.declined())
 		return
-	case !confirmed && !req.proves(session):
+	case !confirmed && !p.proves(req, session):
 		p.showLogout(w, r, req, form, session)
 		return
 	}
@@ -158,8 +158,8 @@ func (p *Provider) newLogoutRequest(ctx context.Context, form url.Values) (*logo
 
 // proves reports whether the hint names the session's user. The session itself
 // ("sid") may be another by now, after a new login.
-func (req *logoutRequest) proves(session *ssoSession) bool {
-	return req.hint != nil && req.hint["sub"] == session.Subject
+func (p *Provider) proves(req *logoutRequest, session *ssoSession) bool {
+	return req.hint != nil && req.hint["sub"] == p.subjectFor(req.client, session.Subject)
 }
 
 func (p *Provider) showLogout(w http.ResponseWriter, r *http.Request, req *logoutRequest, form url.Values, session *ssoSession) {

@@ -72,7 +72,7 @@ func (p *Provider) metadata() ([]byte, error) {
 		"response_types_supported":                       responseTypes,
 		"response_modes_supported":                       responseModes,
 		"grant_types_supported":                          append(slices.Clone(grantTypes), "implicit"),
-		"subject_types_supported":                        []string{"public"},
+		"subject_types_supported":                        subjectTypes,
 		"id_token_signing_alg_values_supported":          algs,
 		"token_endpoint_auth_methods_supported":          authMethods,
 		"introspection_endpoint_auth_methods_supported":  confidential,

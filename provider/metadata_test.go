@@ -53,7 +53,7 @@ func TestMetadata(t *testing.T) {
 		"response_types_supported":                       []any{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		"response_modes_supported":                       []any{"query", "fragment", "form_post"},
 		"grant_types_supported":                          []any{"authorization_code", "refresh_token", "client_credentials", "implicit"},
-		"subject_types_supported":                        []any{"public"},
+		"subject_types_supported":                        []any{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":          []any{"RS256", "ES256", "EdDSA"},
 		"token_endpoint_auth_methods_supported":          []any{"client_secret_basic", "client_secret_post", "none"},
 		"revocation_endpoint_auth_methods_supported":     []any{"client_secret_basic", "client_secret_post", "none"},

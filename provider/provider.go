@@ -37,6 +37,7 @@ type Provider struct {
 	sealer   *sealer
 	csrfKey  []byte
 	tokens   *tokens
+	subjects *subjects
 	oauth    *fosite.Fosite
 	pages    *pages
 	document staticDocument
@@ -110,7 +111,8 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 	}
 	p.csrfKey = p.keys.derive("csrf")
 	engine := engineConfig(p.issuer, p.keys, p.lifetimes)
-	p.tokens = newTokens(p.issuer, p.keys, engine)
+	p.subjects = &subjects{p.keys.derive("pairwise subject")}
+	p.tokens = newTokens(p.issuer, p.keys, p.subjects, engine)
 	p.oauth = newEngine(p, engine)
 	document, err := p.metadata()
 	if err != nil {

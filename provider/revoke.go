@@ -54,13 +54,13 @@ func (p *Provider) revoke(ctx context.Context, work *work, caller *client, raw s
 		work.revoke(grant.ID)
 		return nil
 	}
-	_, grant, err = p.accessToken(ctx, raw)
+	token, err := p.accessToken(ctx, raw)
 	switch {
 	case err != nil && !tokenIsDead(err):
 		return err
-	case grant.ID == "": // nor such an access token
+	case token.grant.ID == "": // nor such an access token
 		return nil
-	case grant.ClientID != caller.ID:
+	case token.grant.ClientID != caller.ID:
 		return errForeignToken
 	}
 	id := storage.DigestOf(p.tokens.AccessTokenSignature(ctx, raw))

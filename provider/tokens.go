@@ -20,8 +20,9 @@ import (
 // access tokens are JWTs (RFC 9068) unless the client is registered otherwise.
 type tokens struct {
 	*oauth2.HMACSHAStrategyUnPrefixed
-	issuer string
-	keys   *keyring
+	issuer   string
+	keys     *keyring
+	subjects *subjects
 }
 
 var _ oauth2.CoreStrategy = (*tokens)(nil)
@@ -79,7 +80,7 @@ func (t *tokens) accessTokenClaims(req fosite.Requester, now time.Time) map[stri
 	session := sessionOf(req)
 	claims := map[string]any{
 		"iss":       t.issuer,
-		"sub":       session.grant.Subject,
+		"sub":       t.subjects.of(clientOf(req), session.grant.Subject),
 		"aud":       req.GetGrantedAudience(),
 		"client_id": req.GetClient().GetID(),
 		"iat":       now.Unix(),
@@ -120,34 +121,42 @@ func (t *tokens) authentic(ctx context.Context, token string) error {
 	return nil
 }
 
-// accessToken returns a live access token with its grant. The store decides in
-// both formats, so a revoked token is dead at once; and a scope that its client
-// has lost since is no longer in it.
-func (p *Provider) accessToken(ctx context.Context, raw string) (storage.AccessToken, storage.Grant, error) {
+// presentedToken is an access token that somebody presented, as far as it was
+// found: a live one has a grant and a client.
+type presentedToken struct {
+	storage.AccessToken
+	grant  storage.Grant
+	client *client
+}
+
+// accessToken returns a live access token. The store decides in both formats, so
+// a revoked token is dead at once; and a scope that its client has lost since is
+// no longer in it.
+func (p *Provider) accessToken(ctx context.Context, raw string) (token presentedToken, err error) {
 	if err := p.tokens.authentic(ctx, raw); err != nil {
-		return storage.AccessToken{}, storage.Grant{}, err
+		return token, err
 	}
 	id := storage.DigestOf(p.tokens.AccessTokenSignature(ctx, raw))
-	token, grant, err := p.store.AccessToken(ctx, id)
+	token.AccessToken, token.grant, err = p.store.AccessToken(ctx, id)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return token, grant, errTokenUnknown
+		return token, errTokenUnknown
 	case err != nil:
-		return token, grant, err
-	case !token.RevokedAt.IsZero() || !grant.RevokedAt.IsZero():
-		return token, grant, errTokenRevoked
+		return token, err
+	case !token.RevokedAt.IsZero() || !token.grant.RevokedAt.IsZero():
+		return token, errTokenRevoked
 	case !time.Now().Before(token.ExpiresAt):
-		return token, grant, errTokenExpired
+		return token, errTokenExpired
 	}
-	c, err := p.remainingParty(ctx, grant)
+	token.client, err = p.remainingParty(ctx, token.grant)
 	if errors.Is(err, storage.ErrNotFound) {
-		return token, grant, errTokenUnknown
+		return token, errTokenUnknown
 	}
 	if err != nil {
-		return token, grant, err
+		return token, err
 	}
-	token.Scopes = c.stillAllowed(token.Scopes)
-	return token, grant, nil
+	token.Scopes = token.client.stillAllowed(token.Scopes)
+	return token, nil
 }
 
 // remainingParty returns the grant's client if it and the user are still

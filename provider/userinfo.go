@@ -16,7 +16,7 @@ func (p *Provider) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 2. It is live: the store decides, so a revoked one is dead at once.
-	token, grant, err := p.accessToken(r.Context(), raw)
+	token, err := p.accessToken(r.Context(), raw)
 	if tokenIsDead(err) {
 		p.bearerError(w, r, protocolError{Status: http.StatusUnauthorized, Code: "invalid_token", Description: deadToken(err)})
 		return
@@ -34,7 +34,9 @@ func (p *Provider) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 	}
 	// 4. The claims that its scopes ask for. OIDC Core §5.4. A live token with
 	//    openid has a user.
-	p.writeJSON(w, http.StatusOK, p.users.bySubject(grant.Subject).claimsFor(token.Scopes))
+	claims := p.users.bySubject(token.grant.Subject).claimsFor(token.Scopes)
+	claims["sub"] = p.subjectFor(token.client, token.grant.Subject)
+	p.writeJSON(w, http.StatusOK, claims)
 }
 
 // bearerToken reads the access token, RFC 6750 §2.1 and §2.2. The query (§2.3)

@@ -61,6 +61,12 @@ func TestInvalidValues(t *testing.T) {
 		{"redirect URI that is data", redirect("data:text/html,x"), `must be http, https or a scheme of the app's own`},
 		{"post-logout URI with fragment", client("client_id: a", "post_logout_redirect_uris: ['https://a/#x']"), `f.yaml:4: client "a": post_logout_redirect_uris: "https://a/#x" has a fragment`},
 
+		{"unknown subject type", client("client_id: a", "subject_type: private"), `f.yaml:4: client "a": subject_type: "private" is not one of public, pairwise`},
+		{"sector that is no web page", client("client_id: a", "sector_identifier_uri: 'urn:x'"), `f.yaml:4: client "a": sector_identifier_uri: "urn:x" is not an https URL`},
+		{"several hosts without a sector", "clients:\n- client_id: a\n  redirect_uris: ['https://a', 'https://b']\n  subject_type: pairwise\n", `f.yaml:2: client "a": sector_identifier_uri: is missing: the redirect URIs have several hosts`},
+		{"no host and no sector", redirect("com.example.app:/callback") + "  subject_type: pairwise\n", `sector_identifier_uri: is missing: without a redirect URI that has a host`},
+		{"no redirect URI and no sector", "clients:\n- {client_id: a, client_secret: x, grant_types: [client_credentials], subject_type: pairwise}\n", `sector_identifier_uri: is missing`},
+
 		{"unknown scope", client("client_id: a", "scope: openid notes"), `f.yaml:4: client "a": scope: "notes" is not known`},
 		{"unknown ID token algorithm", client("client_id: a", "id_token_signed_response_alg: none"), `id_token_signed_response_alg: "none" is not one of [RS256 ES256 EdDSA]`},
 		{"unknown access token algorithm", client("client_id: a", "access_token_signing_alg: HS256"), `access_token_signing_alg: "HS256" is not one of`},
@@ -105,6 +111,9 @@ func TestValidValues(t *testing.T) {
 		"clients:\n- {client_id: api, client_secret: x, resource_server: 'http://api'}\n",
 		"clients:\n- {client_id: job, client_secret: x, grant_types: [client_credentials]}\n",
 		"scopes:\n- name: notes\nclients:\n- {client_id: a, redirect_uris: ['https://a'], scope: openid notes}\n",
+		"clients:\n- client_id: a\n  redirect_uris: ['https://a/x', 'https://A:8443/y']\n  subject_type: pairwise\n",
+		"clients:\n- client_id: a\n  redirect_uris: ['https://a', 'https://b']\n  subject_type: public\n",
+		"clients:\n- client_id: a\n  redirect_uris: ['https://a', 'com.example:/b']\n  subject_type: pairwise\n  sector_identifier_uri: https://c/d\n",
 		"issuer: https://op.example/tenant\n",
 		"issuer: https://op.example/a/b-c.d_e~1\n",
 		"lifetimes: {code: 10m}\n",

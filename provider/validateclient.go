@@ -16,6 +16,7 @@ func (c *Client) check(knownScopes []string) *problem {
 		full.checkIdentity,
 		full.checkGrants,
 		full.checkRedirects,
+		full.checkSubject,
 		func() *problem { return full.checkScope(knownScopes) },
 		full.checkTokens,
 	} {

@@ -1,0 +1,80 @@
+package provider
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// The subject types of OIDC Core §8.
+const (
+	subjectPublic   = "public"
+	subjectPairwise = "pairwise"
+)
+
+var subjectTypes = []string{subjectPublic, subjectPairwise}
+
+// subjects gives users the names by which clients know them, OIDC Core §8.
+type subjects struct{ key []byte }
+
+// of returns the "sub" that a client is told for a user. A public one is the
+// user's own. A pairwise one is the same for all clients of one sector, and
+// from two of them nobody but the provider can tell that they are one user:
+// OIDC Core §8.1, whose salted hash is an HMAC here.
+func (s *subjects) of(c *client, subject string) string {
+	if c.SubjectType != subjectPairwise || subject == c.ID { // RFC 6749 §4.4: a client's own grant has no user
+		return subject
+	}
+	mac := hmac.New(sha256.New, s.key)
+	mac.Write([]byte(c.sector() + "\x00" + subject)) // a host holds no zero byte
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// subjectFor is the "sub" by which a client knows a user: in tokens, at
+// userinfo, in introspection, and in the hints that the client sends back.
+func (p *Provider) subjectFor(c *client, subject string) string { return p.subjects.of(c, subject) }
+
+// sector is the host that stands for all clients that may know a user by one
+// name: that of sector_identifier_uri, else of the redirect URIs, which
+// checkSubject has found to be the same.
+func (c *Client) sector() string {
+	if c.SectorIdentifierURI != "" {
+		return hostOf(c.SectorIdentifierURI)
+	}
+	if len(c.RedirectURIs) > 0 {
+		return hostOf(c.RedirectURIs[0])
+	}
+	return ""
+}
+
+// hostOf is the host component of a URL, without the port (RFC 3986 §3.2.2).
+func hostOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
+}
+
+// checkSubject: OIDC Core §8.1, OIDC Registration §5.
+func (c *Client) checkSubject() *problem {
+	switch {
+	case c.SubjectType != "" && !slices.Contains(subjectTypes, c.SubjectType):
+		return problemf("subject_type", "%q is not one of %s", c.SubjectType, strings.Join(subjectTypes, ", "))
+	case c.SectorIdentifierURI != "" && webURL(c.SectorIdentifierURI) == "":
+		return problemf("sector_identifier_uri", "%q is not an https URL", c.SectorIdentifierURI)
+	case c.SubjectType != subjectPairwise || c.SectorIdentifierURI != "":
+		return nil
+	case c.sector() == "":
+		return problemf("sector_identifier_uri", "is missing: without a redirect URI that has a host it names the sector of %s subjects", subjectPairwise)
+	}
+	for _, uri := range c.RedirectURIs {
+		if hostOf(uri) != c.sector() {
+			return problemf("sector_identifier_uri", "is missing: the redirect URIs have several hosts, so it names the sector of %s subjects", subjectPairwise)
+		}
+	}
+	return nil
+}
