@@ -1,0 +1,135 @@
+package provider
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"strings"
+
+	"github.com/ory/fosite"
+)
+
+// The checks of this file are those of plain OAuth 2.0.
+
+// checkResponse reads response_type and response_mode. OAuth 2.0 Multiple
+// Response Types §2.1, §5.
+func (p *Provider) checkResponse(_ context.Context, a *authorization) error {
+	raw := a.form.Get("response_type")
+	if raw == "" {
+		return refuse(fosite.ErrInvalidRequest, check{What: "response_type is missing.", Section: rfc6749("3.1.1")})
+	}
+	a.responseTypes = splitSpaces(raw)
+	canonical := canonicalResponseType(a.responseTypes)
+	if !slices.Contains(responseTypes, canonical) {
+		return refuse(fosite.ErrUnsupportedResponseType, check{
+			What: "response_type is not supported.", Expected: strings.Join(responseTypes, ", "), Arrived: raw, Section: rfc6749("3.1.1"),
+		})
+	}
+	registered := slices.ContainsFunc(a.client.ResponseTypes, func(t string) bool {
+		return canonicalResponseType(splitSpaces(t)) == canonical
+	})
+	if !registered {
+		return refuse(fosite.ErrUnauthorizedClient, check{
+			What:     "The client is not registered for this response_type.",
+			Expected: strings.Join(a.client.ResponseTypes, ", "), Arrived: raw, Section: rfc6749("4.1.2.1"),
+		})
+	}
+	frontChannel := slices.ContainsFunc(a.responseTypes, isFrontChannel)
+	switch mode := fosite.ResponseModeType(a.form.Get("response_mode")); mode {
+	case fosite.ResponseModeDefault, fosite.ResponseModeFragment, fosite.ResponseModeFormPost:
+	case fosite.ResponseModeQuery:
+		if frontChannel {
+			return refuse(fosite.ErrInvalidRequest, check{
+				What: "response_mode=query would put a token into the query.", Expected: "fragment or form_post", Arrived: "query",
+				Section: section{"OAuth 2.0 Multiple Response Types §5", "https://openid.net/specs/oauth-v2-multiple-response-types-1_0.html#Combinations"},
+			})
+		}
+	default:
+		return refuse(fosite.ErrInvalidRequest, check{
+			What: "response_mode is not supported.", Expected: strings.Join(responseModes, ", "), Arrived: string(mode),
+			Section: section{"OAuth 2.0 Multiple Response Types §2.1", "https://openid.net/specs/oauth-v2-multiple-response-types-1_0.html#ResponseModes"},
+		})
+	}
+	return nil
+}
+
+// canonicalResponseType orders a response type's values: their order has no
+// meaning (RFC 6749 §3.1.1).
+func canonicalResponseType(values []string) string {
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return strings.Join(sorted, " ")
+}
+
+// checkUnsupported refuses by name what OIDC Core §3.1.2.6 has names for.
+func (p *Provider) checkUnsupported(_ context.Context, a *authorization) error {
+	for name, base := range map[string]*fosite.RFC6749Error{
+		"request":      fosite.ErrRequestNotSupported,
+		"request_uri":  fosite.ErrRequestURINotSupported,
+		"registration": fosite.ErrRegistrationNotSupported,
+	} {
+		if a.form.Has(name) {
+			return refuse(base, check{What: "The parameter " + name + " is not supported.", Section: oidcCore("3.1.2.6", "AuthError")})
+		}
+	}
+	return nil
+}
+
+// checkScope keeps the scopes that the provider knows: OIDC Core §3.1.2.1 has
+// unknown ones ignored. A known one that the client is not registered for is
+// an error.
+func (p *Provider) checkScope(_ context.Context, a *authorization) error {
+	for _, scope := range splitSpaces(a.form.Get("scope")) {
+		if !slices.Contains(p.scopes, scope) || slices.Contains(a.scopes, scope) {
+			continue
+		}
+		if !slices.Contains(a.client.scopes, scope) {
+			return refuse(fosite.ErrInvalidScope, check{
+				What: "The client is not registered for a scope.", Expected: scopeString(a.client.scopes), Arrived: scope, Section: rfc6749("3.3"),
+			})
+		}
+		// OIDC Core §11: ignored unless a code brings the refresh token.
+		if scope == scopeOfflineAccess && !a.bringsRefreshToken() {
+			continue
+		}
+		a.scopes = append(a.scopes, scope)
+	}
+	return nil
+}
+
+// bringsRefreshToken reports whether a refresh token can come of the request.
+func (a *authorization) bringsRefreshToken() bool {
+	return slices.Contains(a.responseTypes, "code") && slices.Contains(a.client.GrantTypes, "refresh_token")
+}
+
+// checkProofKey asks for PKCE early; fosite asks again when it issues the code.
+func (p *Provider) checkProofKey(_ context.Context, a *authorization) error {
+	if !slices.Contains(a.responseTypes, "code") {
+		return nil
+	}
+	challenge, method := a.form.Get("code_challenge"), a.form.Get("code_challenge_method")
+	switch {
+	case challenge == "" && method == "" && !a.client.IsPublic():
+		return nil
+	case challenge == "":
+		return refuse(fosite.ErrInvalidRequest, check{
+			What: "code_challenge is missing.", Expected: "code_challenge with S256", Section: rfc7636("4.4.1"),
+		})
+	case method != "S256":
+		return refuse(fosite.ErrInvalidRequest, check{
+			What: "code_challenge_method is not supported.", Expected: "S256", Arrived: method, Section: rfc7636("4.3"),
+		})
+	case !isS256Challenge(challenge):
+		return refuse(fosite.ErrInvalidRequest, check{
+			What: "code_challenge is not a SHA-256 in base64url.", Expected: "43 characters of A-Z a-z 0-9 - _", Section: rfc7636("4.2"),
+		})
+	}
+	return nil
+}
+
+// isS256Challenge reports whether s is 32 bytes in base64url without padding.
+func isS256Challenge(s string) bool {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(raw) == sha256.Size
+}
