@@ -115,7 +115,9 @@ type ConsentID struct{ Subject, ClientID string }
 // Consent is what a user allows a client without being asked again.
 type Consent struct {
 	ConsentID
-	Scopes    []string
+	Scopes []string
+	// Claims are those that were asked for by name, beyond the scopes.
+	Claims    []string
 	UpdatedAt time.Time
 }
 

@@ -147,6 +147,7 @@ func newConsent(subject, clientID string) storage.Consent {
 	return storage.Consent{
 		ConsentID: storage.ConsentID{Subject: subject, ClientID: clientID},
 		Scopes:    []string{"openid", "email"},
+		Claims:    []string{"nickname"},
 		UpdatedAt: start,
 	}
 }

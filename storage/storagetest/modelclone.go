@@ -26,7 +26,7 @@ func cloneSession(s storage.Session) storage.Session {
 }
 
 func cloneConsent(c storage.Consent) storage.Consent {
-	c.Scopes = slices.Clone(c.Scopes)
+	c.Scopes, c.Claims = slices.Clone(c.Scopes), slices.Clone(c.Claims)
 	return c
 }
 

@@ -113,7 +113,7 @@ func readersCopy(f *fixture) {
 	s.AMR[0] = "x"
 	consent, err := f.store.Consent(ctx, "alice", "client")
 	f.equal("Consent", err, nil)
-	consent.Scopes[0] = "x"
+	consent.Scopes[0], consent.Claims[0] = "x", "x"
 	keys, err := f.store.Keys(ctx)
 	f.equal("Keys", err, nil)
 	keys[0].Material[0] = 'x'
@@ -127,7 +127,7 @@ func writersCopy(f *fixture) {
 	c.Grants[0].Scopes[0], c.Grants[0].Audience[0], c.Grants[0].AMR[0] = "x", "x", "x"
 	c.AccessTokens[0].Scopes[0], c.AccessTokens[0].Audience[0] = "x", "x"
 	c.Sessions[0].AMR[0] = "x"
-	c.Consents[0].Scopes[0] = "x"
+	c.Consents[0].Scopes[0], c.Consents[0].Claims[0] = "x", "x"
 	c.Keys[0].Material[0] = 'x'
 
 	f.holdsOneOfEach()
