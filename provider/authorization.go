@@ -28,7 +28,13 @@ type authorization struct {
 	scopes        []string
 	prompts       []string
 	maxAge        *time.Duration
-	hint          string // the "sub" of id_token_hint
+	// subjects are lists of users: the one who is signed in must be in each.
+	subjects [][]string
+	// claims is the parameter, nil for none; named what of it can be given, and
+	// kept the same as the grant keeps it.
+	claims *claimsRequest
+	named  namedClaims
+	kept   []byte
 
 	request fosite.AuthorizeRequester
 }
@@ -40,7 +46,7 @@ func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest)
 	a := &authorization{pending: pending, form: pending.Form}
 	for _, step := range []func(context.Context, *authorization) error{
 		p.checkClient, p.checkRedirectURI, // from here on errors are redirected
-		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkProofKey, p.checkOpenID, p.checkHint,
+		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkProofKey, p.checkOpenID, p.checkHint, p.checkClaims,
 		p.checkWithEngine,
 	} {
 		if err := step(ctx, a); err != nil {

@@ -72,7 +72,8 @@ func checkMaxAge(a *authorization) error {
 	return nil
 }
 
-// checkHint verifies id_token_hint: ours, whatever its age. OIDC Core §3.1.2.1.
+// checkHint verifies id_token_hint: ours, whatever its age and whoever it was
+// issued to. OIDC Core §3.1.2.1: it only names the user.
 func (p *Provider) checkHint(ctx context.Context, a *authorization) error {
 	if !a.form.Has("id_token_hint") {
 		return nil
@@ -81,6 +82,7 @@ func (p *Provider) checkHint(ctx context.Context, a *authorization) error {
 	if err != nil {
 		return err
 	}
-	a.hint, _ = claims["sub"].(string)
+	sub, _ := claims["sub"].(string)
+	a.subjects = append(a.subjects, []string{sub})
 	return nil
 }

@@ -66,7 +66,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, pending pen
 // proceed continues with a known session: from /authorize, and after a login.
 func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.Request, a *authorization, session *ssoSession) {
 	// 5. Does the user have to sign in? OIDC Core §3.1.2.3. Who has just signed
-	//    in as another than id_token_hint names is not asked again.
+	//    in as another than the request names is not asked again.
 	if reason := p.needsLogin(a, session); reason != "" {
 		if a.silent() || session != nil && session.AuthTime.After(a.pending.RequestedAt) {
 			p.authorizeError(w, r, a, refuse(fosite.ErrLoginRequired, check{
@@ -139,7 +139,7 @@ func (p *Provider) newGrant(a *authorization, session *ssoSession, now time.Time
 	}
 	return storage.Grant{
 		ClientID: a.client.ID, Subject: session.Subject, SessionID: session.SID,
-		RedirectURI: a.form.Get("redirect_uri"), Nonce: a.form.Get("nonce"),
+		RedirectURI: a.form.Get("redirect_uri"), Nonce: a.form.Get("nonce"), Claims: a.kept,
 		ACR: session.ACR, AMR: session.AMR,
 		AuthTime: session.AuthTime, RequestedAt: a.pending.RequestedAt,
 		CreatedAt: now, ExpiresAt: now.Add(life),
@@ -155,8 +155,9 @@ func (p *Provider) audienceOf(c *client) []string {
 }
 
 // needsConsent reports whether the user must be asked. What was allowed before
-// is remembered per user, client and scope. A request for no scope at all still
-// tells the client who the user is, so the first one asks too.
+// is remembered per user and client, scope by scope and claim by claim. A
+// request for no scope at all still tells the client who the user is, so the
+// first one asks too.
 func (p *Provider) needsConsent(ctx context.Context, a *authorization, session *ssoSession) (bool, error) {
 	if slices.Contains(a.prompts, "consent") {
 		return true, nil
@@ -171,7 +172,8 @@ func (p *Provider) needsConsent(ctx context.Context, a *authorization, session *
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(a.scopes, func(s string) bool { return !slices.Contains(consent.Scopes, s) }), nil
+	return slices.ContainsFunc(a.scopes, func(s string) bool { return !slices.Contains(consent.Scopes, s) }) ||
+		slices.ContainsFunc(a.beyondScopes(), func(name string) bool { return !claimAllowed(consent, name) }), nil
 }
 
 // needsLogin says in a sentence why the user must sign in, or returns "".
@@ -179,9 +181,8 @@ func (p *Provider) needsLogin(a *authorization, session *ssoSession) string {
 	switch {
 	case session == nil:
 		return "Nobody is signed in at the provider."
-	case a.hint != "" && a.hint != p.subjectFor(a.client, session.Subject):
-		// OIDC Core §3.1.2.1: the user of id_token_hint is not this one.
-		return "The user of id_token_hint is not the one who is signed in."
+	case !a.allowsSubject(p.subjectFor(a.client, session.Subject)):
+		return "The request is for another user than the one who is signed in."
 	case session.AuthTime.After(a.pending.RequestedAt):
 		return "" // the login was for this very request
 	case slices.Contains(a.prompts, "login"):
@@ -192,6 +193,12 @@ func (p *Provider) needsLogin(a *authorization, session *ssoSession) string {
 		return "The last login is longer ago than max_age allows."
 	}
 	return ""
+}
+
+// allowsSubject reports whether the answer may be about this user: the one of
+// id_token_hint (OIDC Core §3.1.2.1) and of the claim sub (§3.1.2.2).
+func (a *authorization) allowsSubject(subject string) bool {
+	return !slices.ContainsFunc(a.subjects, func(allowed []string) bool { return !slices.Contains(allowed, subject) })
 }
 
 // silent reports whether no page may be shown.

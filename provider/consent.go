@@ -60,14 +60,17 @@ func (p *Provider) handleConsent(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *interaction, session *ssoSession) {
-	allowed, err := p.allowedScopes(r.Context(), session.Subject, in.a.client.ID)
+	allowed, err := p.allowedBefore(r.Context(), session.Subject, in.a.client.ID)
 	if err != nil {
 		p.pageError(w, r, err)
 		return
 	}
 	var lines []scopeLine
 	for _, scope := range in.a.scopes {
-		lines = append(lines, scopeLine{Name: scope, Description: p.describeScope(scope), New: !slices.Contains(allowed, scope)})
+		lines = append(lines, scopeLine{Name: scope, Description: p.describeScope(scope), New: !slices.Contains(allowed.Scopes, scope)})
+	}
+	for _, name := range in.a.beyondScopes() {
+		lines = append(lines, scopeLine{Name: name, Description: claimDescription(name), New: !claimAllowed(allowed, name)})
 	}
 	c, redirectURI := in.a.client, in.a.redirectURI.String()
 	p.pages.consent(w, consentPage{
@@ -78,31 +81,45 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *inter
 	})
 }
 
-// allowedScopes is what the user allowed the client before.
-func (p *Provider) allowedScopes(ctx context.Context, subject, clientID string) ([]string, error) {
+// allowedBefore is what the user allowed the client before, possibly nothing.
+func (p *Provider) allowedBefore(ctx context.Context, subject, clientID string) (storage.Consent, error) {
 	consent, err := p.store.Consent(ctx, subject, clientID)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil
+		return storage.Consent{}, nil
 	}
-	return consent.Scopes, err
+	return consent, err
 }
 
-// rememberConsent adds the request's scopes to what the user allowed before.
+// claimAllowed reports whether a consent covers a claim, by its own name or by
+// its scope's.
+func claimAllowed(consent storage.Consent, name string) bool {
+	return slices.Contains(consent.Claims, name) || slices.Contains(consent.Scopes, scopeOf(name))
+}
+
+// rememberConsent adds the request's scopes, and the claims beyond them, to what
+// the user allowed before.
 func (p *Provider) rememberConsent(ctx context.Context, work *work, subject string, a *authorization) error {
-	allowed, err := p.allowedScopes(ctx, subject, a.client.ID)
+	allowed, err := p.allowedBefore(ctx, subject, a.client.ID)
 	if err != nil {
 		return err
 	}
-	for _, scope := range a.scopes {
-		if !slices.Contains(allowed, scope) {
-			allowed = append(allowed, scope)
-		}
-	}
 	work.onSuccess.Consents = append(work.onSuccess.Consents, storage.Consent{
 		ConsentID: storage.ConsentID{Subject: subject, ClientID: a.client.ID},
-		Scopes:    allowed, UpdatedAt: work.now,
+		Scopes:    union(allowed.Scopes, a.scopes),
+		Claims:    union(allowed.Claims, a.beyondScopes()),
+		UpdatedAt: work.now,
 	})
 	return nil
+}
+
+// union is a and what b has beyond it.
+func union(a, b []string) []string {
+	for _, s := range b {
+		if !slices.Contains(a, s) {
+			a = append(a, s)
+		}
+	}
+	return a
 }
 
 // errForeignForm is for forms that our own page did not send.

@@ -26,12 +26,9 @@ func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, 
 	session := sessionOf(req)
 	grant, c := session.grant, clientOf(req)
 	now := workFrom(ctx).now
-	claims := map[string]any{}
-	if onlyIDToken(req) {
-		// No access token will fetch them at userinfo: OIDC Core §5.4.
-		if user := s.users.bySubject(grant.Subject); user != nil {
-			maps.Copy(claims, user.claimsFor(req.GetGrantedScopes()))
-		}
+	claims, err := s.userClaims(req)
+	if err != nil {
+		return "", err
 	}
 	maps.Copy(claims, map[string]any{
 		"iss":       s.issuer,
@@ -60,6 +57,23 @@ func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, 
 		claims["amr"] = grant.AMR
 	}
 	return s.keys.sign(ctx, jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg), typeJWT, claims)
+}
+
+// userClaims are what the ID token says of the user beyond "sub": the claims
+// asked for by name (OIDC Core §5.5), and those of the scopes if no access token
+// will fetch them at userinfo (§5.4).
+func (s *idTokens) userClaims(req fosite.Requester) (map[string]any, error) {
+	grant, claims := sessionOf(req).grant, map[string]any{}
+	user := s.users.bySubject(grant.Subject)
+	if user == nil {
+		return claims, nil
+	}
+	if onlyIDToken(req) {
+		claims = user.claimsFor(req.GetGrantedScopes())
+	}
+	named, err := s.users.claimsOf(grant.Claims, clientOf(req))
+	user.addClaims(claims, named.IDToken)
+	return claims, err
 }
 
 // onlyIDToken reports whether the request is for response_type=id_token.

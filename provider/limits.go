@@ -18,12 +18,12 @@ const (
 	maxBody      = 96 << 10 // bytes
 	maxQuery     = 64 << 10 // bytes
 	maxParameter = 4 << 10  // bytes, of most parameters
-	maxToken     = 16 << 10 // bytes, of those that hold a token
+	maxToken     = 16 << 10 // bytes, of those that hold a token or JSON
 	maxSealed    = 48 << 10 // bytes, of a sealed request (seal.go)
 )
 
 // tokenParameters may be longer than others.
-var tokenParameters = []string{"token", "access_token", "refresh_token", "id_token_hint"}
+var tokenParameters = []string{"token", "access_token", "refresh_token", "id_token_hint", "claims"}
 
 // queryForm returns the parameters of a GET request.
 func queryForm(r *http.Request) (url.Values, error) {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -41,6 +42,9 @@ var (
 	responseModes = []string{"query", "fragment", "form_post"}
 	promptValues  = []string{"none", "login", "consent", "select_account"}
 	authMethods   = []string{authBasic, authPost, authNone}
+	// tokenClaims are those that the provider itself says; users' claims cannot
+	// have their names.
+	tokenClaims = []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "amr", "sid", "at_hash", "c_hash"}
 	// userScopes are about a user; the rest are a resource server's.
 	userScopes = []string{scopeOpenID, "profile", "email", "address", "phone", "groups", scopeOfflineAccess}
 )
@@ -48,12 +52,7 @@ var (
 // metadata returns the provider's metadata document: OpenID Connect Discovery
 // 1.0 §3, RFC 8414 §2, RFC 9207 §3.
 func (p *Provider) metadata() ([]byte, error) {
-	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "amr", "sid", "at_hash", "c_hash"}
-	var userClaims []string
-	for _, names := range scopeClaims {
-		userClaims = append(userClaims, names...)
-	}
-	slices.Sort(userClaims)
+	userClaims := slices.Sorted(maps.Keys(p.users.claims))
 	var algs []string
 	for _, alg := range signingAlgorithms {
 		algs = append(algs, string(alg))
@@ -79,9 +78,9 @@ func (p *Provider) metadata() ([]byte, error) {
 		"revocation_endpoint_auth_methods_supported":     authMethods,
 		"code_challenge_methods_supported":               []string{"S256"},
 		"prompt_values_supported":                        promptValues,
-		"claims_supported":                               append(claims, userClaims...),
+		"claims_supported":                               append(slices.Clone(tokenClaims), userClaims...),
 		"claim_types_supported":                          []string{"normal"},
-		"claims_parameter_supported":                     false,
+		"claims_parameter_supported":                     true,
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
 		"require_request_uri_registration":               false,

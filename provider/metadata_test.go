@@ -62,7 +62,7 @@ func TestMetadata(t *testing.T) {
 		"prompt_values_supported":                        []any{"none", "login", "consent", "select_account"},
 		"scopes_supported":                               []any{"openid", "profile", "email", "address", "phone", "groups", "offline_access", "notes:read"},
 		"authorization_response_iss_parameter_supported": true,
-		"claims_parameter_supported":                     false,
+		"claims_parameter_supported":                     true,
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
 	} {

@@ -101,7 +101,7 @@ type consentPage struct {
 	ClientName, ClientURI, LogoURI, PolicyURI, TOSURI string
 }
 
-// scopeLine is a scope on the consent page.
+// scopeLine is a scope on the consent page, or a claim asked for by name.
 type scopeLine struct {
 	Name, Description string
 	New               bool // not allowed to this client before
@@ -357,6 +357,9 @@ func scopeDescription(name string) string {
 		return "Use an API with the permission " + name
 	}
 }
+
+// claimDescription says the same of a claim that is asked for by its name.
+func claimDescription(name string) string { return "See your " + strings.ReplaceAll(name, "_", " ") }
 
 // errorWords are the title of an error and the advice for it.
 func errorWords(code string) (title, hint string) {

@@ -32,9 +32,16 @@ func (p *Provider) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	// 4. The claims that its scopes ask for. OIDC Core §5.4. A live token with
-	//    openid has a user.
-	claims := p.users.bySubject(token.grant.Subject).claimsFor(token.Scopes)
+	// 4. The claims that its scopes ask for, and those asked for by name. OIDC
+	//    Core §5.4, §5.5. A live token with openid has a user.
+	named, err := p.users.claimsOf(token.grant.Claims, token.client)
+	if err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
+	user := p.users.bySubject(token.grant.Subject)
+	claims := user.claimsFor(token.Scopes)
+	user.addClaims(claims, named.UserInfo)
 	claims["sub"] = p.subjectFor(token.client, token.grant.Subject)
 	p.writeJSON(w, http.StatusOK, claims)
 }

@@ -20,6 +20,9 @@ type user struct {
 type directory struct {
 	byName map[string]*user
 	bySub  map[string]*user
+	// claims are the names of what can be said of a user: the standard claims,
+	// and whatever else some user has.
+	claims map[string]bool
 	gate   passwordGate
 	// nobody is hashed against when the name is unknown, so that the answer
 	// takes as long as for a known one.
@@ -27,7 +30,12 @@ type directory struct {
 }
 
 func newDirectory(users []User) (*directory, error) {
-	d := &directory{byName: map[string]*user{}, bySub: map[string]*user{}, gate: newPasswordGate()}
+	d := &directory{byName: map[string]*user{}, bySub: map[string]*user{}, claims: map[string]bool{}, gate: newPasswordGate()}
+	for _, names := range scopeClaims {
+		for _, name := range names {
+			d.claims[name] = true
+		}
+	}
 	for _, u := range users {
 		entry := &user{User: u, subject: u.Claims["sub"].(string)} // validated
 		if u.PasswordHash != "" {
@@ -41,6 +49,11 @@ func newDirectory(users []User) (*directory, error) {
 			entry.Password = ""
 		}
 		d.byName[u.Username], d.bySub[entry.subject] = entry, entry
+		for name := range u.Claims {
+			if !slices.Contains(tokenClaims, name) {
+				d.claims[name] = true
+			}
+		}
 	}
 	d.nobody = passwordHash{
 		time: argonTime, memory: argonMemory, threads: argonThreads,
@@ -79,6 +92,9 @@ func (d *directory) authenticate(ctx context.Context, username, password string)
 
 func (d *directory) bySubject(sub string) *user { return d.bySub[sub] }
 
+// hasClaim reports whether a name is that of a user's claim.
+func (d *directory) hasClaim(name string) bool { return d.claims[name] }
+
 // scopeClaims are the claims that each scope asks for, OIDC Core §5.4, and the
 // "groups" that many providers add.
 var scopeClaims = map[string][]string{
@@ -92,24 +108,38 @@ var scopeClaims = map[string][]string{
 	"groups":  {"groups"},
 }
 
-// claimsFor returns "sub" and the claims that scopes ask for. What the user
-// has no value for is left out (OIDC Core §5.3.2).
+// scopeOf returns the scope that stands for a claim, "" for a claim that can only
+// be asked for by name.
+func scopeOf(claim string) string {
+	for scope, names := range scopeClaims {
+		if slices.Contains(names, claim) {
+			return scope
+		}
+	}
+	return ""
+}
+
+// claimsFor returns "sub" and the claims that scopes ask for.
 func (u *user) claimsFor(scopes []string) map[string]any {
 	claims := map[string]any{"sub": u.subject}
 	for scope, names := range scopeClaims {
-		if !slices.Contains(scopes, scope) {
-			continue
+		if slices.Contains(scopes, scope) {
+			u.addClaims(claims, names)
 		}
-		for _, name := range names {
-			if value, ok := u.Claims[name]; ok && value != nil && value != "" {
-				claims[name] = value
-			}
-		}
-	}
-	if slices.Contains(scopes, "groups") && len(u.Groups) > 0 {
-		claims["groups"] = u.Groups
 	}
 	return claims
+}
+
+// addClaims adds claims by name. What the user has no value for is left out
+// (OIDC Core §5.3.2).
+func (u *user) addClaims(claims map[string]any, names []string) {
+	for _, name := range names {
+		if name == "groups" && len(u.Groups) > 0 {
+			claims[name] = u.Groups
+		} else if value, ok := u.Claims[name]; ok && value != nil && value != "" {
+			claims[name] = value
+		}
+	}
 }
 
 // displayName is how pages greet the user.
