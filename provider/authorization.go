@@ -20,6 +20,8 @@ type authorization struct {
 	// redirectURI is nil until the client and the URI are known to be right.
 	redirectURI *url.URL
 	mode        fosite.ResponseModeType
+	// signed says that the response travels in a JWT (JARM).
+	signed bool
 	// state is what the client sent, hasState whether it sent any.
 	state    string
 	hasState bool
@@ -85,21 +87,24 @@ func (p *Provider) checkRedirectURI(_ context.Context, a *authorization) error {
 	}
 	a.redirectURI = u
 	a.state, a.hasState = a.form.Get("state"), a.form.Has("state")
-	a.mode = errorMode(a.form)
+	a.mode, a.signed = whereTo(a.form)
 	return nil
 }
 
-// errorMode is where an error goes before the response type and mode are known
-// to be right: to the fragment if anything of the request belongs there.
-func errorMode(form url.Values) fosite.ResponseModeType {
+// whereTo is where the response goes. It is settled before the response type and
+// mode are known to be right, for the errors: to the fragment if anything of
+// the request belongs there.
+func whereTo(form url.Values) (mode fosite.ResponseModeType, signed bool) {
+	raw := form.Get("response_mode")
+	asked, signed := unsignedMode(raw)
+	signed = signed && slices.Contains(responseModes, raw)
 	switch {
-	case form.Get("response_mode") == string(fosite.ResponseModeFormPost):
-		return fosite.ResponseModeFormPost
-	case slices.ContainsFunc(splitSpaces(form.Get("response_type")), isFrontChannel),
-		form.Get("response_mode") == string(fosite.ResponseModeFragment):
-		return fosite.ResponseModeFragment
+	case asked == fosite.ResponseModeFormPost:
+		return fosite.ResponseModeFormPost, signed
+	case slices.ContainsFunc(splitSpaces(form.Get("response_type")), isFrontChannel), asked == fosite.ResponseModeFragment:
+		return fosite.ResponseModeFragment, signed
 	default:
-		return fosite.ResponseModeQuery
+		return fosite.ResponseModeQuery, signed
 	}
 }
 
@@ -107,13 +112,12 @@ func errorMode(form url.Values) fosite.ResponseModeType {
 func isFrontChannel(responseType string) bool {
 	return responseType == "token" || responseType == "id_token"
 }
-
 // checkWithEngine hands the normalised request to fosite. What fosite would
 // check in its own way, or cannot do, is already settled above.
 func (p *Provider) checkWithEngine(ctx context.Context, a *authorization) error {
 	form := url.Values{}
 	for _, name := range []string{
-		"client_id", "redirect_uri", "response_type", "response_mode", "nonce", "prompt", "max_age",
+		"client_id", "redirect_uri", "response_type", "nonce", "prompt", "max_age",
 		"code_challenge", "code_challenge_method",
 	} {
 		if value := a.form.Get(name); value != "" {
@@ -121,6 +125,7 @@ func (p *Provider) checkWithEngine(ctx context.Context, a *authorization) error 
 		}
 	}
 	form.Set("scope", scopeString(a.scopes))
+	form.Set("response_mode", string(a.mode))
 	// fosite cannot allow an absent state. Ours never leaves: see authorizeResponse.
 	form.Set("state", "absent")
 	if a.hasState {

@@ -35,20 +35,26 @@ func (p *Provider) checkResponse(_ context.Context, a *authorization) error {
 			Expected: strings.Join(a.client.ResponseTypes, ", "), Arrived: raw, Section: rfc6749("4.1.2.1"),
 		})
 	}
-	frontChannel := slices.ContainsFunc(a.responseTypes, isFrontChannel)
-	switch mode := fosite.ResponseModeType(a.form.Get("response_mode")); mode {
-	case fosite.ResponseModeDefault, fosite.ResponseModeFragment, fosite.ResponseModeFormPost:
-	case fosite.ResponseModeQuery:
-		if frontChannel {
-			return refuse(fosite.ErrInvalidRequest, check{
-				What: "response_mode=query would put a token into the query.", Expected: "fragment or form_post", Arrived: "query",
-				Section: section{"OAuth 2.0 Multiple Response Types §5", "https://openid.net/specs/oauth-v2-multiple-response-types-1_0.html#Combinations"},
-			})
-		}
-	default:
+	return a.checkResponseMode()
+}
+
+// checkResponseMode: OAuth 2.0 Multiple Response Types §2.1, §5, JARM §2.3.
+func (a *authorization) checkResponseMode() error {
+	raw := a.form.Get("response_mode")
+	if raw == "" {
+		return nil
+	}
+	if !slices.Contains(responseModes, raw) {
 		return refuse(fosite.ErrInvalidRequest, check{
-			What: "response_mode is not supported.", Expected: strings.Join(responseModes, ", "), Arrived: string(mode),
+			What: "response_mode is not supported.", Expected: strings.Join(responseModes, ", "), Arrived: raw,
 			Section: section{"OAuth 2.0 Multiple Response Types §2.1", "https://openid.net/specs/oauth-v2-multiple-response-types-1_0.html#ResponseModes"},
+		})
+	}
+	mode, _ := unsignedMode(raw)
+	if mode == fosite.ResponseModeQuery && slices.ContainsFunc(a.responseTypes, isFrontChannel) {
+		return refuse(fosite.ErrInvalidRequest, check{
+			What: "response_mode=" + raw + " would put a token into the query.", Expected: "fragment or form_post", Arrived: raw,
+			Section: section{"OAuth 2.0 Multiple Response Types §5", "https://openid.net/specs/oauth-v2-multiple-response-types-1_0.html#Combinations"},
 		})
 	}
 	return nil

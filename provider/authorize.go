@@ -126,7 +126,7 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		params.Set("expires_in", strconv.FormatInt(carried.expiresIn(work.now), 10))
 	}
 	p.log.InfoContext(ctx, "authorized", "client", a.client.ID, "sub", session.Subject, "response_type", a.form.Get("response_type"))
-	p.authorizeResponse(w, a, params)
+	p.authorizeResponse(w, r, a, params)
 }
 
 // newGrant records what the user allows.

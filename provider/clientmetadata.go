@@ -109,6 +109,9 @@ func (c Client) withDefaults() Client {
 	if c.IDTokenSignedResponseAlg == "" {
 		c.IDTokenSignedResponseAlg = string(jose.RS256)
 	}
+	if c.AuthorizationSignedResponseAlg == "" {
+		c.AuthorizationSignedResponseAlg = string(jose.RS256) // JARM §3
+	}
 	if c.AccessTokenFormat == "" {
 		c.AccessTokenFormat = formatJWT
 	}

@@ -55,7 +55,8 @@ func TestReadFullConfig(t *testing.T) {
 		PolicyURI: "https://app.example/privacy", TOSURI: "https://app.example/terms", Secret: "change-me", TokenEndpointAuthMethod: "client_secret_basic",
 		RedirectURIs: []string{"https://app.example/callback"},
 		GrantTypes:   []string{"authorization_code", "refresh_token", "client_credentials"}, ResponseTypes: []string{"code"},
-		IDTokenSignedResponseAlg: "ES256", AccessTokenFormat: "jwt", AccessTokenAlg: "ES256",
+		IDTokenSignedResponseAlg: "ES256", UserInfoSignedResponseAlg: "ES256", AuthorizationSignedResponseAlg: "ES256",
+		AccessTokenFormat: "jwt", AccessTokenAlg: "ES256",
 		Audience: []string{"https://api.example"}, SkipConsent: true,
 		Lifetimes: &provider.Lifetimes{AccessToken: provider.Duration(30 * time.Second)},
 	}

@@ -185,7 +185,9 @@ func (p *Provider) idTokenHint(ctx context.Context, raw string) (map[string]any,
 	if errors.Is(err, errKeysUnavailable) || ctx.Err() != nil {
 		return nil, err
 	}
-	if err != nil || claims["iss"] != p.issuer {
+	// Signed userinfo has no exp, a signed authorization response no sub:
+	// neither may stand for an ID token (RFC 8725 §2.8).
+	if err != nil || claims["iss"] != p.issuer || claims["exp"] == nil || claims["sub"] == nil {
 		return nil, refuse(fosite.ErrInvalidRequest, check{
 			What: "id_token_hint is not an ID token of this provider.", Expected: "an ID token signed with a key of /jwks and iss " + p.issuer,
 			Arrived: "another", Section: oidcCore("3.1.2.1", "AuthRequest"),

@@ -39,7 +39,8 @@ const (
 var (
 	// responseTypes have their values in alphabetical order.
 	responseTypes = []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"}
-	responseModes = []string{"query", "fragment", "form_post"}
+	// responseModes: the signed ones are those of JARM §2.3.
+	responseModes = []string{"query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"}
 	promptValues  = []string{"none", "login", "consent", "select_account"}
 	authMethods   = []string{authBasic, authPost, authNone}
 	// tokenClaims are those that the provider itself says; users' claims cannot
@@ -73,6 +74,8 @@ func (p *Provider) metadata() ([]byte, error) {
 		"grant_types_supported":                          append(slices.Clone(grantTypes), "implicit"),
 		"subject_types_supported":                        subjectTypes,
 		"id_token_signing_alg_values_supported":          algs,
+		"userinfo_signing_alg_values_supported":          algs,
+		"authorization_signing_alg_values_supported":     algs,
 		"token_endpoint_auth_methods_supported":          authMethods,
 		"introspection_endpoint_auth_methods_supported":  confidential,
 		"revocation_endpoint_auth_methods_supported":     authMethods,

@@ -21,7 +21,7 @@ const (
 )
 
 // knownMetadata are names of OpenID Connect Discovery 1.0 §3, RFC 8414 §2, RFC
-// 9207 §3, RP-Initiated Logout §2.1 and Initiating User Registration §4.
+// 9207 §3, JARM §4, RP-Initiated Logout §2.1 and Initiating User Registration §4.
 var knownMetadata = []string{
 	"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "introspection_endpoint",
 	"revocation_endpoint", "end_session_endpoint", "scopes_supported", "response_types_supported", "response_modes_supported",
@@ -30,6 +30,7 @@ var knownMetadata = []string{
 	"revocation_endpoint_auth_methods_supported", "code_challenge_methods_supported", "prompt_values_supported",
 	"claims_supported", "claim_types_supported", "claims_parameter_supported", "request_parameter_supported",
 	"request_uri_parameter_supported", "require_request_uri_registration", "authorization_response_iss_parameter_supported",
+	"userinfo_signing_alg_values_supported", "authorization_signing_alg_values_supported",
 }
 
 func TestMetadata(t *testing.T) {
@@ -51,7 +52,7 @@ func TestMetadata(t *testing.T) {
 	for name, want := range map[string]any{
 		"issuer":                                         op.URL(),
 		"response_types_supported":                       []any{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
-		"response_modes_supported":                       []any{"query", "fragment", "form_post"},
+		"response_modes_supported":                       []any{"query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"},
 		"grant_types_supported":                          []any{"authorization_code", "refresh_token", "client_credentials", "implicit"},
 		"subject_types_supported":                        []any{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":          []any{"RS256", "ES256", "EdDSA"},

@@ -8,12 +8,19 @@ import (
 )
 
 // authorizeResponse sends params to the client in the request's response mode.
-func (p *Provider) authorizeResponse(w http.ResponseWriter, a *authorization, params url.Values) {
+func (p *Provider) authorizeResponse(w http.ResponseWriter, r *http.Request, a *authorization, params url.Values) {
 	params.Del("state")
 	if a.hasState {
 		params.Set("state", a.state)
 	}
 	params.Set("iss", p.issuer) // RFC 9207 §2
+	if a.signed {
+		var err error
+		if params, err = p.signResponse(r.Context(), a.client, params); err != nil {
+			p.pageError(w, r, err)
+			return
+		}
+	}
 	switch a.mode {
 	case fosite.ResponseModeFormPost:
 		// OAuth 2.0 Form Post Response Mode §2.
@@ -49,5 +56,5 @@ func (p *Provider) authorizeError(w http.ResponseWriter, r *http.Request, a *aut
 	if e.Section.URL != "" {
 		params.Set("error_uri", e.Section.URL)
 	}
-	p.authorizeResponse(w, a, params)
+	p.authorizeResponse(w, r, a, params)
 }

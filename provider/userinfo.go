@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // handleUserInfo serves GET and POST /userinfo (OIDC Core §5.3).
@@ -43,7 +45,27 @@ func (p *Provider) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 	claims := user.claimsFor(token.Scopes)
 	user.addClaims(claims, named.UserInfo)
 	claims["sub"] = p.subjectFor(token.client, token.grant.Subject)
-	p.writeJSON(w, http.StatusOK, claims)
+	// 5. Plain, or signed for the client that registered so. OIDC Core §5.3.2.
+	if token.client.UserInfoSignedResponseAlg == "" {
+		p.writeJSON(w, http.StatusOK, claims)
+		return
+	}
+	p.signedUserInfo(w, r, token.client, claims)
+}
+
+// signedUserInfo answers with the claims in a JWT. "iss" and "aud" keep it from
+// being taken for another provider's or another client's: OIDC Core §5.3.2.
+func (p *Provider) signedUserInfo(w http.ResponseWriter, r *http.Request, c *client, claims map[string]any) {
+	claims["iss"], claims["aud"] = p.issuer, c.ID
+	signed, err := p.keys.sign(r.Context(), jose.SignatureAlgorithm(c.UserInfoSignedResponseAlg), typeJWT, claims)
+	if err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/jwt")
+	h.Set("Cache-Control", "no-store")
+	w.Write([]byte(signed))
 }
 
 // bearerToken reads the access token, RFC 6750 §2.1 and §2.2. The query (§2.3)

@@ -69,6 +69,8 @@ func TestInvalidValues(t *testing.T) {
 
 		{"unknown scope", client("client_id: a", "scope: openid notes"), `f.yaml:4: client "a": scope: "notes" is not known`},
 		{"unknown ID token algorithm", client("client_id: a", "id_token_signed_response_alg: none"), `id_token_signed_response_alg: "none" is not one of [RS256 ES256 EdDSA]`},
+		{"unknown userinfo algorithm", client("client_id: a", "userinfo_signed_response_alg: HS256"), `userinfo_signed_response_alg: "HS256" is not one of`},
+		{"unknown response algorithm", client("client_id: a", "authorization_signed_response_alg: none"), `authorization_signed_response_alg: "none" is not one of`},
 		{"unknown access token algorithm", client("client_id: a", "access_token_signing_alg: HS256"), `access_token_signing_alg: "HS256" is not one of`},
 		{"unknown access token format", client("client_id: a", "access_token_format: saml"), `access_token_format: "saml" is not jwt or opaque`},
 		{"empty audience", client("client_id: a", "audience: ['']"), `audience: holds an empty value`},

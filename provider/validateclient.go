@@ -145,6 +145,10 @@ func (c *Client) checkTokens() *problem {
 	switch {
 	case !slices.Contains(signingAlgorithms, jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg)):
 		return problemf("id_token_signed_response_alg", "%q is not one of %v", c.IDTokenSignedResponseAlg, signingAlgorithms)
+	case c.UserInfoSignedResponseAlg != "" && !slices.Contains(signingAlgorithms, jose.SignatureAlgorithm(c.UserInfoSignedResponseAlg)):
+		return problemf("userinfo_signed_response_alg", "%q is not one of %v", c.UserInfoSignedResponseAlg, signingAlgorithms)
+	case !slices.Contains(signingAlgorithms, jose.SignatureAlgorithm(c.AuthorizationSignedResponseAlg)):
+		return problemf("authorization_signed_response_alg", "%q is not one of %v", c.AuthorizationSignedResponseAlg, signingAlgorithms)
 	case !slices.Contains(signingAlgorithms, jose.SignatureAlgorithm(c.AccessTokenAlg)):
 		return problemf("access_token_signing_alg", "%q is not one of %v", c.AccessTokenAlg, signingAlgorithms)
 	case c.AccessTokenFormat != formatJWT && c.AccessTokenFormat != formatOpaque:
