@@ -45,5 +45,7 @@
 //	engine.go         which parts of fosite are used, and how
 //	enginestore.go    the storage that fosite sees; work.go: a request's unit of work
 //	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them
+//	outbound.go       requests to URLs of clients; outboundguard.go: whom they may reach
+//	clientkeys.go     what clients sign; jwks.go: the keys that verify it
 //	errors.go         every error answer, and the checks behind them
 package provider

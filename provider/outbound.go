@@ -32,7 +32,7 @@ var (
 	errURLNotAllowed     = errors.New("is not an https URL with a host and without a user name")
 	errAddressNotAllowed = errors.New("leads to this machine or into a private network, where the provider calls nobody unless insecure_private_addresses is on")
 	errRedirected        = errors.New("answers with a redirect, which is not followed")
-	errNotFetched        = errors.New("could not be fetched")
+	errNotFetched        = errors.New("gave no usable answer")
 )
 
 // outbound makes all requests to URLs that come from a client or a stranger:
@@ -179,7 +179,8 @@ func document(response *http.Response) ([]byte, error) {
 	return body, nil
 }
 
-// failed logs the cause and returns what may be told to anybody. The URL may
+// failed logs the cause and returns what may be told to anybody: also for those
+// who cannot use the document that they got. The URL may
 // itself be a secret (RFC 9101 §10.5.1), so the log has its host only.
 func (o *outbound) failed(ctx context.Context, rawURL string, cause error) error {
 	if ctx.Err() != nil {

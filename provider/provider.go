@@ -34,6 +34,9 @@ type Provider struct {
 
 	keys     *keyring
 	outbound *outbound
+	// clientKeys verifies what clients sign.
+	clientKeys *clientKeys
+
 	sealer   *sealer
 	csrfKey  []byte
 	tokens   *tokens
@@ -82,6 +85,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		p.log.WarnContext(ctx, "insecure_private_addresses is on")
 	}
 	p.outbound = newOutbound(&cfg)
+	p.clientKeys = newClientKeys(p.outbound)
 	if demo {
 		for _, u := range cfg.Users {
 			p.demoUsers = append(p.demoUsers, u.Username)

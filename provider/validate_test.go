@@ -67,6 +67,13 @@ func TestInvalidValues(t *testing.T) {
 		{"no host and no sector", redirect("com.example.app:/callback") + "  subject_type: pairwise\n", `sector_identifier_uri: is missing: without a redirect URI that has a host`},
 		{"no redirect URI and no sector", "clients:\n- {client_id: a, client_secret: x, grant_types: [client_credentials], subject_type: pairwise}\n", `sector_identifier_uri: is missing`},
 
+		{"keys and where to fetch them", client("client_id: a", "jwks: {keys: []}", "jwks_uri: 'https://a/jwks'"), `f.yaml:5: client "a": jwks_uri: a client has jwks or jwks_uri, not both (RFC 7591 §2)`},
+		{"keys from a file", client("client_id: a", "jwks_uri: 'file:///keys'"), `f.yaml:4: client "a": jwks_uri: "file:///keys" is not an https URL with a host and without a user name`},
+		{"no JWK Set", client("client_id: a", "jwks: {kty: RSA}"), `f.yaml:4: client "a": jwks: is not a JWK Set (RFC 7517 §5)`},
+		{"no keys", client("client_id: a", "jwks: {keys: []}"), `f.yaml:4: client "a": jwks: holds no key to verify signatures with`},
+		{"keys that cannot be used", client("client_id: a", "jwks: {keys: [{kty: oct, k: AA}]}"), `jwks: holds no key to verify signatures with; key 1 is symmetric`},
+		{"a private key", client("client_id: a", "jwks: {keys: [{kty: EC, crv: P-256, x: AA, y: AA, d: AA}]}"), `jwks: holds a private key, with which whoever reads it can sign`},
+
 		{"unknown scope", client("client_id: a", "scope: openid notes"), `f.yaml:4: client "a": scope: "notes" is not known`},
 		{"unknown ID token algorithm", client("client_id: a", "id_token_signed_response_alg: none"), `id_token_signed_response_alg: "none" is not one of [RS256 ES256 EdDSA]`},
 		{"unknown userinfo algorithm", client("client_id: a", "userinfo_signed_response_alg: HS256"), `userinfo_signed_response_alg: "HS256" is not one of`},

@@ -15,6 +15,7 @@ func (c *Client) check(knownScopes []string) *problem {
 	for _, step := range []func() *problem{
 		full.checkIdentity,
 		full.checkGrants,
+		full.checkKeys,
 		full.checkRedirects,
 		full.checkSubject,
 		func() *problem { return full.checkScope(knownScopes) },
