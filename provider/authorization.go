@@ -112,6 +112,7 @@ func whereTo(form url.Values) (mode fosite.ResponseModeType, signed bool) {
 func isFrontChannel(responseType string) bool {
 	return responseType == "token" || responseType == "id_token"
 }
+
 // checkWithEngine hands the normalised request to fosite. What fosite would
 // check in its own way, or cannot do, is already settled above.
 func (p *Provider) checkWithEngine(ctx context.Context, a *authorization) error {

@@ -19,8 +19,11 @@ type client struct {
 	secretHash storage.Digest
 	// secretExpiresAt is zero for a secret that does not expire.
 	secretExpiresAt time.Time
-	scopes          []string
-	lifetimes       Lifetimes
+	// sharedSecret is the secret itself, of a client that signs with it
+	// (client_secret_jwt); of others only the hash is kept.
+	sharedSecret string
+	scopes       []string
+	lifetimes    Lifetimes
 }
 
 var (
@@ -32,6 +35,9 @@ var (
 // newClient prepares a validated registration. known are the provider's scopes.
 func newClient(c Client, base Lifetimes, known []string) *client {
 	registered := &client{Client: c.withDefaults(), lifetimes: base, scopes: known}
+	if registered.TokenEndpointAuthMethod == authSecretJWT {
+		registered.sharedSecret = c.Secret
+	}
 	if c.Secret != "" {
 		registered.secretHash = storage.DigestOf(c.Secret)
 		registered.Secret = ""
@@ -65,14 +71,15 @@ func (c *client) warning(redirectURI string) string {
 // checkSecret compares in constant time. A client without a secret, or whose
 // secret has expired (RFC 7591 §3.2.1), matches nothing.
 func (c *client) checkSecret(secret string) bool {
-	if secret == "" || c.secretHash.IsZero() {
-		return false
-	}
-	if !c.secretExpiresAt.IsZero() && !time.Now().Before(c.secretExpiresAt) {
+	if secret == "" || c.secretHash.IsZero() || c.secretExpired() {
 		return false
 	}
 	sum := storage.DigestOf(secret)
 	return subtle.ConstantTimeCompare(sum[:], c.secretHash[:]) == 1
+}
+
+func (c *client) secretExpired() bool {
+	return !c.secretExpiresAt.IsZero() && !time.Now().Before(c.secretExpiresAt)
 }
 
 // stillAllowed returns those of a grant's or token's scopes that the client is

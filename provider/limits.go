@@ -23,7 +23,7 @@ const (
 )
 
 // tokenParameters may be longer than others.
-var tokenParameters = []string{"token", "access_token", "refresh_token", "id_token_hint", "claims"}
+var tokenParameters = []string{"token", "access_token", "refresh_token", "id_token_hint", "client_assertion", "claims"}
 
 // queryForm returns the parameters of a GET request.
 func queryForm(r *http.Request) (url.Values, error) {

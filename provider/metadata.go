@@ -3,10 +3,7 @@ package provider
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -42,54 +39,13 @@ var (
 	// responseModes: the signed ones are those of JARM §2.3.
 	responseModes = []string{"query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"}
 	promptValues  = []string{"none", "login", "consent", "select_account"}
-	authMethods   = []string{authBasic, authPost, authNone}
+	authMethods   = []string{authBasic, authPost, authSecretJWT, authPrivateKey, authNone}
 	// tokenClaims are those that the provider itself says; users' claims cannot
 	// have their names.
 	tokenClaims = []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "amr", "sid", "at_hash", "c_hash"}
 	// userScopes are about a user; the rest are a resource server's.
 	userScopes = []string{scopeOpenID, "profile", "email", "address", "phone", "groups", scopeOfflineAccess}
 )
-
-// metadata returns the provider's metadata document: OpenID Connect Discovery
-// 1.0 §3, RFC 8414 §2, RFC 9207 §3.
-func (p *Provider) metadata() ([]byte, error) {
-	userClaims := slices.Sorted(maps.Keys(p.users.claims))
-	var algs []string
-	for _, alg := range signingAlgorithms {
-		algs = append(algs, string(alg))
-	}
-	confidential := []string{authBasic, authPost}
-	return json.Marshal(map[string]any{
-		"issuer":                                         p.issuer,
-		"authorization_endpoint":                         p.issuer + pathAuthorize,
-		"token_endpoint":                                 p.issuer + pathToken,
-		"userinfo_endpoint":                              p.issuer + pathUserInfo,
-		"jwks_uri":                                       p.issuer + pathJWKS,
-		"introspection_endpoint":                         p.issuer + pathIntrospect,
-		"revocation_endpoint":                            p.issuer + pathRevoke,
-		"end_session_endpoint":                           p.issuer + pathLogout,
-		"scopes_supported":                               p.scopes,
-		"response_types_supported":                       responseTypes,
-		"response_modes_supported":                       responseModes,
-		"grant_types_supported":                          append(slices.Clone(grantTypes), "implicit"),
-		"subject_types_supported":                        subjectTypes,
-		"id_token_signing_alg_values_supported":          algs,
-		"userinfo_signing_alg_values_supported":          algs,
-		"authorization_signing_alg_values_supported":     algs,
-		"token_endpoint_auth_methods_supported":          authMethods,
-		"introspection_endpoint_auth_methods_supported":  confidential,
-		"revocation_endpoint_auth_methods_supported":     authMethods,
-		"code_challenge_methods_supported":               []string{"S256"},
-		"prompt_values_supported":                        promptValues,
-		"claims_supported":                               append(slices.Clone(tokenClaims), userClaims...),
-		"claim_types_supported":                          []string{"normal"},
-		"claims_parameter_supported":                     true,
-		"request_parameter_supported":                    false,
-		"request_uri_parameter_supported":                false,
-		"require_request_uri_registration":               false,
-		"authorization_response_iss_parameter_supported": true,
-	})
-}
 
 // staticDocument is served as it is, with an ETag.
 type staticDocument struct {

@@ -30,6 +30,8 @@ var knownMetadata = []string{
 	"revocation_endpoint_auth_methods_supported", "code_challenge_methods_supported", "prompt_values_supported",
 	"claims_supported", "claim_types_supported", "claims_parameter_supported", "request_parameter_supported",
 	"request_uri_parameter_supported", "require_request_uri_registration", "authorization_response_iss_parameter_supported",
+	"token_endpoint_auth_signing_alg_values_supported", "introspection_endpoint_auth_signing_alg_values_supported",
+	"revocation_endpoint_auth_signing_alg_values_supported",
 	"userinfo_signing_alg_values_supported", "authorization_signing_alg_values_supported",
 }
 
@@ -56,9 +58,9 @@ func TestMetadata(t *testing.T) {
 		"grant_types_supported":                          []any{"authorization_code", "refresh_token", "client_credentials", "implicit"},
 		"subject_types_supported":                        []any{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":          []any{"RS256", "ES256", "EdDSA"},
-		"token_endpoint_auth_methods_supported":          []any{"client_secret_basic", "client_secret_post", "none"},
-		"revocation_endpoint_auth_methods_supported":     []any{"client_secret_basic", "client_secret_post", "none"},
-		"introspection_endpoint_auth_methods_supported":  []any{"client_secret_basic", "client_secret_post"},
+		"token_endpoint_auth_methods_supported":          []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
+		"revocation_endpoint_auth_methods_supported":     []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
+		"introspection_endpoint_auth_methods_supported":  []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"},
 		"code_challenge_methods_supported":               []any{"S256"},
 		"prompt_values_supported":                        []any{"none", "login", "consent", "select_account"},
 		"scopes_supported":                               []any{"openid", "profile", "email", "address", "phone", "groups", "offline_access", "notes:read"},

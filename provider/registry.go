@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,17 @@ func (p *Provider) registeredClient(record storage.Client) (*client, error) {
 	metadata.ID = record.ID
 	c := newClient(metadata, p.lifetimes, p.scopes)
 	c.secretHash, c.secretExpiresAt = record.SecretHash, record.SecretExpiresAt
+	if c.TokenEndpointAuthMethod == authSecretJWT {
+		c.sharedSecret = p.derivedSecret(c.ID)
+	}
 	return c, nil
+}
+
+// derivedSecret is the secret of a client that registered itself to sign with it
+// (client_secret_jwt). The hash alone would not do for that, and what can be
+// derived again need not be stored.
+func (p *Provider) derivedSecret(clientID string) string {
+	return base64.RawURLEncoding.EncodeToString(p.keys.derive("client secret " + clientID))
 }
 
 // engineClient is the client of a grant, for fosite.

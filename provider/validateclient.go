@@ -35,16 +35,47 @@ func (c *Client) checkIdentity() *problem {
 		return problemf("client_id", "is missing")
 	case strings.ContainsFunc(c.ID, notVisible):
 		return problemf("client_id", "must be printable ASCII (RFC 6749 appendix A.1)")
-	case !slices.Contains([]string{authBasic, authPost, authNone}, c.TokenEndpointAuthMethod):
-		return problemf("token_endpoint_auth_method", "%q is not one of %s, %s, %s", c.TokenEndpointAuthMethod, authBasic, authPost, authNone)
-	case c.TokenEndpointAuthMethod != authNone && c.Secret == "":
+	case !slices.Contains(authMethods, c.TokenEndpointAuthMethod):
+		return problemf("token_endpoint_auth_method", "%q is not one of %s", c.TokenEndpointAuthMethod, strings.Join(authMethods, ", "))
+	case c.needsSecret() && c.Secret == "":
 		return problemf("client_secret", "is missing: %s needs one", c.TokenEndpointAuthMethod)
-	case c.TokenEndpointAuthMethod == authNone && c.Secret != "":
-		return problemf("client_secret", "a client that authenticates by %q has none", authNone)
+	case !c.needsSecret() && c.Secret != "":
+		return problemf("client_secret", "a client that authenticates by %q has none", c.TokenEndpointAuthMethod)
 	case strings.ContainsFunc(c.Secret, notVisible):
 		return problemf("client_secret", "must be printable ASCII (RFC 6749 appendix A.2)")
 	case c.TokenEndpointAuthMethod == authNone && c.ResourceServer != "":
-		return problemf("resource_server", "introspection needs a client that has a secret (RFC 7662 §2.1)")
+		return problemf("resource_server", "introspection needs a client that has a secret or a key (RFC 7662 §2.1)")
+	}
+	return c.checkAssertionMetadata()
+}
+
+// needsSecret reports whether the client authenticates with a secret.
+func (c *Client) needsSecret() bool {
+	return slices.Contains([]string{authBasic, authPost, authSecretJWT}, c.TokenEndpointAuthMethod)
+}
+
+// checkAssertionMetadata: what a client needs that authenticates by a JWT (OIDC
+// Core §9, §10.1).
+func (c *Client) checkAssertionMetadata() *problem {
+	var algs []jose.SignatureAlgorithm
+	switch c.TokenEndpointAuthMethod {
+	case authPrivateKey:
+		if len(c.JWKS) == 0 && c.JWKSURI == "" {
+			return problemf("jwks", "is missing: %s needs jwks or jwks_uri", authPrivateKey)
+		}
+		algs = slices.DeleteFunc(slices.Clone(assertionAlgorithms), func(alg jose.SignatureAlgorithm) bool { return alg == jose.HS256 })
+	case authSecretJWT:
+		if len(c.Secret) < 32 {
+			return problemf("client_secret", "must be at least 32 bytes for HS256 (RFC 7518 §3.2)")
+		}
+		algs = []jose.SignatureAlgorithm{jose.HS256}
+	}
+	alg := c.TokenEndpointAuthSigningAlg
+	switch {
+	case alg != "" && len(algs) == 0:
+		return problemf("token_endpoint_auth_signing_alg", "is for clients that authenticate by %s or %s", authPrivateKey, authSecretJWT)
+	case alg != "" && !slices.Contains(algs, jose.SignatureAlgorithm(alg)):
+		return problemf("token_endpoint_auth_signing_alg", "%q is not one of %v", alg, algs)
 	}
 	return nil
 }
@@ -66,7 +97,7 @@ func (c *Client) checkGrants() *problem {
 		}
 	}
 	if slices.Contains(c.GrantTypes, grantClientCredentials) && c.TokenEndpointAuthMethod == authNone {
-		return problemf("grant_types", "client_credentials is for clients that have a secret (RFC 6749 §4.4)")
+		return problemf("grant_types", "client_credentials is for clients that have a secret or a key (RFC 6749 §4.4)")
 	}
 	for _, r := range c.ResponseTypes {
 		words := strings.Fields(r)

@@ -1,0 +1,70 @@
+package provider
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// metadata returns the provider's metadata document: OpenID Connect Discovery
+// 1.0 §3, RFC 8414 §2. One statement for each member, so that each stands alone.
+func (p *Provider) metadata() ([]byte, error) {
+	doc := map[string]any{}
+	p.announceEndpoints(doc)
+	p.announceRequests(doc)
+	p.announceResponses(doc)
+	announceClientAuthentication(doc)
+	return json.Marshal(doc)
+}
+
+// announceEndpoints says where things are.
+func (p *Provider) announceEndpoints(doc map[string]any) {
+	doc["issuer"] = p.issuer
+	doc["authorization_endpoint"] = p.issuer + pathAuthorize
+	doc["token_endpoint"] = p.issuer + pathToken
+	doc["userinfo_endpoint"] = p.issuer + pathUserInfo
+	doc["jwks_uri"] = p.issuer + pathJWKS
+	doc["introspection_endpoint"] = p.issuer + pathIntrospect
+	doc["revocation_endpoint"] = p.issuer + pathRevoke
+	doc["end_session_endpoint"] = p.issuer + pathLogout
+}
+
+// announceRequests says what may be asked for.
+func (p *Provider) announceRequests(doc map[string]any) {
+	doc["scopes_supported"] = p.scopes
+	doc["response_types_supported"] = responseTypes
+	doc["response_modes_supported"] = responseModes
+	doc["grant_types_supported"] = append(slices.Clone(grantTypes), "implicit")
+	doc["code_challenge_methods_supported"] = []string{"S256"}
+	doc["prompt_values_supported"] = promptValues
+	doc["claims_parameter_supported"] = true
+	doc["request_parameter_supported"] = false
+	doc["request_uri_parameter_supported"] = false
+	doc["require_request_uri_registration"] = false
+}
+
+// announceResponses says what comes back, and how it is signed.
+func (p *Provider) announceResponses(doc map[string]any) {
+	var algs []string
+	for _, alg := range signingAlgorithms {
+		algs = append(algs, string(alg))
+	}
+	doc["id_token_signing_alg_values_supported"] = algs
+	doc["userinfo_signing_alg_values_supported"] = algs
+	doc["authorization_signing_alg_values_supported"] = algs
+	doc["authorization_response_iss_parameter_supported"] = true // RFC 9207 §3
+	doc["subject_types_supported"] = subjectTypes
+	doc["claims_supported"] = append(slices.Clone(tokenClaims), slices.Sorted(maps.Keys(p.users.claims))...)
+	doc["claim_types_supported"] = []string{"normal"}
+}
+
+// announceClientAuthentication says how clients authenticate.
+func announceClientAuthentication(doc map[string]any) {
+	confidential := slices.DeleteFunc(slices.Clone(authMethods), func(m string) bool { return m == authNone })
+	for endpoint, methods := range map[string][]string{
+		"token": authMethods, "revocation": authMethods, "introspection": confidential,
+	} {
+		doc[endpoint+"_endpoint_auth_methods_supported"] = methods
+		doc[endpoint+"_endpoint_auth_signing_alg_values_supported"] = assertionAlgorithms
+	}
+}
