@@ -41,7 +41,7 @@
 //	config.go         what a provider is told: clients, users, lifetimes
 //	provider.go       how it is put together; routes.go: what is served where
 //	authorize.go      the authorization endpoint, numbered; authorization.go: its checks
-//	token.go          the token endpoint, numbered; clientauth.go: who asks
+//	token.go          the token endpoint, numbered; clientauth.go, clientassertion.go: who asks
 //	engine.go         which parts of fosite are used, and how
 //	enginestore.go    the storage that fosite sees; work.go: a request's unit of work
 //	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them
