@@ -173,7 +173,9 @@ type Changes struct {
 	RevokeAccessTokens []Digest
 	EndSessions        []Digest
 	// SignOut are "sid" values: every grant of such a session that is
-	// SessionBound is revoked, and its SessionClients are removed.
+	// SessionBound is revoked. Its SessionClients stay until they expire: who
+	// reads them after this commit, and after the session itself is gone (see
+	// RequireSession), misses none.
 	SignOut []string
 	// PollDeviceCodes stamps LastPollAt.
 	PollDeviceCodes []Digest

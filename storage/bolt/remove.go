@@ -55,18 +55,13 @@ func revokeGrant(t *tx, id string, at time.Time, condition func(storage.Grant) b
 }
 
 // signOut ends what ends with a session: the grants that are bound to it, also
-// those of these Changes, and the list of the clients that it reached.
+// those of these Changes.
 func (w *commit) signOut(t *tx) error {
 	for _, sid := range w.SignOut {
 		prefix := pairKey(sid, "")
 		for _, key := range t.keysUnder(sessionGrantBucket, prefix) {
 			grantID := string(key[len(prefix):])
 			if err := revokeGrant(t, grantID, w.At, func(g storage.Grant) bool { return g.SessionBound }); err != nil {
-				return err
-			}
-		}
-		for _, key := range t.keysUnder(sessionClients.bucket(), prefix) {
-			if err := t.endNow(sessionClients, key); err != nil {
 				return err
 			}
 		}

@@ -3,7 +3,6 @@ package storagetest
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -152,5 +151,4 @@ func (m *Model) signOut(sid string, at time.Time) {
 			m.revokeGrants([]string{id}, at)
 		}
 	}
-	maps.DeleteFunc(m.sessionClients, func(id sessionClientID, _ storage.SessionClient) bool { return id.sid == sid })
 }

@@ -11,6 +11,7 @@ var removeRules = []rule{
 	{"access tokens are revoked one by one", revokeAccessToken},
 	{"the first revocation is the one that counts", revokeTwice},
 	{"sessions are ended", endSession},
+	{"what is bound to a session ends with it", signOut},
 	{"consents are deleted", deleteConsent},
 	{"keys are deleted", deleteKey},
 	{"what is missing is passed over", removeMissing},
@@ -70,6 +71,27 @@ func endSession(f *fixture) {
 	f.wants("ended session", err, storage.ErrNotFound)
 	_, err = f.store.Session(f.Context(), storage.DigestOf("other"))
 	f.equal("another session", err, nil)
+}
+
+func signOut(f *fixture) {
+	bound, elsewhere := newGrant("bound"), newGrant("elsewhere")
+	bound.SessionID, bound.SessionBound = "sid", true
+	elsewhere.SessionBound = true
+	kept := newGrant("kept")
+	kept.SessionID = "sid"
+	told := []storage.SessionClient{
+		{SID: "sid", ClientID: "a", Subject: "alice", ExpiresAt: start.Add(time.Hour)},
+		{SID: "sid", ClientID: "b", Subject: "alice", ExpiresAt: start.Add(time.Hour)},
+	}
+	f.commit(storage.Changes{Grants: []storage.Grant{bound, elsewhere, kept}, SessionClients: told})
+	f.commit(storage.Changes{At: start.Add(1), SignOut: []string{"sid", "none"}})
+
+	f.revokedAt("bound", start.Add(1))
+	f.revokedAt("elsewhere", time.Time{})
+	f.revokedAt("kept", time.Time{})
+	got, err := f.store.SessionClients(f.Context(), "sid")
+	f.equal("clients of the session", []any{got, err}, []any{told, nil})
+	f.sweep(start.Add(time.Hour+1), 10, len(told)) // and not before
 }
 
 func deleteConsent(f *fixture) {
