@@ -34,7 +34,7 @@ func (p *Provider) handleAuthorize(w http.ResponseWriter, r *http.Request) {
 }
 
 // handleResume serves GET /authorize/resume: the GET of our own that follows a
-// POST to /authorize.
+// POST to /authorize, or a session's end that came in between.
 func (p *Provider) handleResume(w http.ResponseWriter, r *http.Request) {
 	pending, _, ok := p.openSealed(w, r, r.URL.Query())
 	if !ok {
@@ -107,7 +107,9 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		a.request.GrantAudience(audience)
 	}
 	a.request.SetID(randomString(16))
-	carried := newGrantSession(p.newGrant(a, session, work.now), a.client.IDTokenSignedResponseAlg)
+	grant := p.newGrant(a, session, work.now)
+	p.bindToSession(work, a, session, &grant)
+	carried := newGrantSession(grant, a.client.IDTokenSignedResponseAlg)
 	carried.expire(work.now, a.client.lifetimes)
 	// fosite makes code, access token and ID token (handler/oauth2, handler/openid).
 	response, err := p.oauth.NewAuthorizeResponse(ctx, a.request, carried)
@@ -116,7 +118,15 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return
 	}
 	// The response leaves only after its commit.
-	if err := work.commit(ctx); err != nil {
+	err = work.commit(ctx)
+	if errors.Is(err, storage.ErrEnded) && !a.pending.Again {
+		// In another tab the user signed out or in anew, just now: what the
+		// request needs is to be decided anew.
+		a.pending.Again = true
+		p.redirectSealed(w, r, pathResume, a.pending)
+		return
+	}
+	if err != nil {
 		p.authorizeError(w, r, a, err)
 		return
 	}
@@ -138,7 +148,7 @@ func (p *Provider) newGrant(a *authorization, session *ssoSession, now time.Time
 		life = time.Duration(lifetimes.Grant)
 	}
 	return storage.Grant{
-		ClientID: a.client.ID, Subject: session.Subject, SessionID: session.SID,
+		ClientID: a.client.ID, Subject: session.Subject,
 		RedirectURI: a.form.Get("redirect_uri"), Nonce: a.form.Get("nonce"), Claims: a.kept,
 		ACR: session.ACR, AMR: session.AMR,
 		AuthTime: session.AuthTime, RequestedAt: a.pending.RequestedAt,

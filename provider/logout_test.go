@@ -117,7 +117,6 @@ func TestLogoutRefuses(t *testing.T) {
 		{"path below the registered URI", params{"post_logout_redirect_uri": providertest.PostLogoutRedirectURI + "bye"}},
 		{"registered only for responses", params{"post_logout_redirect_uri": providertest.RedirectURI}},
 		{"no hint", params{"id_token_hint": ""}},
-		{"no hint but client_id", params{"id_token_hint": "", "client_id": providertest.PublicClient}},
 		{"hint with alg none", params{"id_token_hint": unsigned(parts[1], "JWT")}},
 		{"hint with alg none, and no URI", params{"id_token_hint": unsigned(parts[1], "JWT"), "post_logout_redirect_uri": ""}},
 		{"hint signed with a foreign key", params{"id_token_hint": signedBy(t, foreignKey(t), claimsOf(t, idToken))}},
@@ -215,6 +214,8 @@ func TestLogoutAsks(t *testing.T) {
 		{"only state", params{"state": "bye"}, ""},
 		{"only client_id", params{"client_id": providertest.PublicClient}, ""},
 		{"hint of another user", goodLogout(bobsToken), providertest.PostLogoutRedirectURI + "?state=bye-0123456789"},
+		{"client_id and its URI", goodLogout("").with(params{"id_token_hint": "", "client_id": providertest.PublicClient}),
+			providertest.PostLogoutRedirectURI + "?state=bye-0123456789"},
 		{"parameters that mean nothing here", params{"logout": "yes", "ui_locales": "de"}, ""},
 	}
 	for _, tt := range tests {
@@ -304,6 +305,13 @@ func TestLogoutOfNobody(t *testing.T) {
 		page := sendLogout(op, providertest.NewBrowser(t), method, goodLogout(idToken))
 		if page.Callback == nil || page.Callback.String() != providertest.PostLogoutRedirectURI+"?state=bye-0123456789" {
 			t.Errorf("with a hint: %d to %v", page.Status, page.Callback)
+		}
+		// Whoever only names a client sends nobody anywhere: the user has to press the link.
+		named := goodLogout(idToken).with(params{"id_token_hint": "", "client_id": providertest.PublicClient, "logout": "yes"})
+		page = sendLogout(op, providertest.NewBrowser(t), method, named)
+		wantSignedOutPage(t, page)
+		if !strings.Contains(page.Body, `href="`+providertest.PostLogoutRedirectURI+`?state=bye-0123456789"`) {
+			t.Errorf("no link back:\n%s", page.Body)
 		}
 	}
 }

@@ -27,6 +27,9 @@ type pendingRequest struct {
 	// RequestedAt is when the request first arrived: a login after it
 	// satisfies prompt=login and max_age (OIDC Core §3.1.2.1).
 	RequestedAt time.Time `json:"requested_at"`
+	// Again says that the request was started over once, because the session
+	// ended under it.
+	Again bool `json:"again,omitempty"`
 }
 
 // sealer encrypts and authenticates pending requests.

@@ -47,8 +47,9 @@ func (p *Provider) currentSession(r *http.Request) (*ssoSession, error) {
 
 // startSession signs the user in: a new cookie value in every case, so that a
 // value planted before the login is worth nothing (session fixation). The
-// public "sid" stays when the same user signs in again. The cookie comes only
-// after the session is stored: a failure costs nobody the session they had.
+// public "sid" stays when the same user signs in again; when another does, the
+// first is signed out. The cookie comes only after the session is stored: a
+// failure costs nobody the session they had.
 func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, u *user) (*ssoSession, error) {
 	work := workFrom(ctx)
 	before, err := p.currentSession(r)
@@ -65,9 +66,8 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 		ExpiresAt: work.now.Add(time.Duration(p.lifetimes.Session)),
 	}
 	if before != nil {
-		work.onSuccess.EndSessions = append(work.onSuccess.EndSessions, before.ID)
-		if before.Subject == u.subject {
-			session.SID = before.SID
+		if err := p.succeed(ctx, work, before, &session); err != nil {
+			return nil, err
 		}
 	}
 	work.onSuccess.Sessions = append(work.onSuccess.Sessions, session)
@@ -78,10 +78,33 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 	return &ssoSession{Session: session, user: u}, nil
 }
 
+// succeed puts a new session of a browser into the place of the one before. For
+// the same user it is the same session to the clients, now until its new end.
+func (p *Provider) succeed(ctx context.Context, work *work, before *ssoSession, session *storage.Session) error {
+	if before.Subject != session.Subject {
+		work.signOut(before)
+		return nil
+	}
+	session.SID = before.SID
+	work.onSuccess.EndSessions = append(work.onSuccess.EndSessions, before.ID)
+	clients, err := p.store.SessionClients(ctx, before.SID)
+	for _, known := range clients {
+		known.ExpiresAt = session.ExpiresAt
+		work.onSuccess.SessionClients = append(work.onSuccess.SessionClients, known)
+	}
+	return err
+}
+
+// signOut ends a session, and what was issued in it for its time only.
+func (w *work) signOut(session *ssoSession) {
+	w.onSuccess.EndSessions = append(w.onSuccess.EndSessions, session.ID)
+	w.onSuccess.SignOut = append(w.onSuccess.SignOut, session.SID)
+}
+
 // endSession signs the browser's user out. The cookie goes only after the
 // session: whoever is told of a failure can try again.
 func (p *Provider) endSession(ctx context.Context, w http.ResponseWriter, work *work, session *ssoSession) error {
-	work.onSuccess.EndSessions = append(work.onSuccess.EndSessions, session.ID)
+	work.signOut(session)
 	if err := work.commit(ctx); err != nil {
 		return err
 	}

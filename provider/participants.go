@@ -1,0 +1,57 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// participant is a client that a session signed its user in at.
+type participant struct {
+	*client
+	// subject is the "sub" by which the client knows the user.
+	subject string
+}
+
+// bindToSession ties a grant to the session that it is given in. It is issued
+// only if the session is still there, and ends with it unless the user allowed
+// access while away (OIDC Core §11). A client that the user is signed in at
+// will hear of the session's end (Back-Channel Logout §2.3).
+func (p *Provider) bindToSession(work *work, a *authorization, session *ssoSession, grant *storage.Grant) {
+	work.onSuccess.RequireSession = session.ID
+	grant.SessionID = session.SID
+	grant.SessionBound = !slices.Contains(a.scopes, scopeOfflineAccess)
+	if !slices.Contains(a.scopes, scopeOpenID) {
+		return // the client learns of no session
+	}
+	work.onSuccess.SessionClients = append(work.onSuccess.SessionClients, storage.SessionClient{
+		SID: session.SID, ClientID: a.client.ID,
+		Subject: p.subjectFor(a.client, session.Subject), ExpiresAt: session.ExpiresAt,
+	})
+}
+
+// participants returns the clients that must hear of a session's end. It is
+// called when the session is gone: nobody joins it any more. What cannot be
+// read is logged and left out, for the session has ended whoever hears of it.
+func (p *Provider) participants(ctx context.Context, sid string) []participant {
+	records, err := p.store.SessionClients(ctx, sid)
+	if err != nil {
+		p.log.ErrorContext(ctx, "clients of an ended session are not told", "cause", err)
+		return nil
+	}
+	var all []participant
+	for _, record := range records {
+		c, err := p.client(ctx, record.ClientID)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue // no longer registered
+		}
+		if err != nil {
+			p.log.ErrorContext(ctx, "client of an ended session is not told", "client", record.ClientID, "cause", err)
+			continue
+		}
+		all = append(all, participant{client: c, subject: record.Subject})
+	}
+	return all
+}
