@@ -20,6 +20,11 @@ type File struct {
 	Issuer string `yaml:"issuer"`
 	// Listen is the address to listen on, "127.0.0.1:8080" say.
 	Listen string `yaml:"listen"`
+	// TLS serves https with a certificate of the local CA; TLSCert and TLSKey
+	// are the files of another one.
+	TLS     bool   `yaml:"tls"`
+	TLSCert string `yaml:"tls_cert"`
+	TLSKey  string `yaml:"tls_key"`
 	// Data is the directory that keeps the state between runs.
 	Data string `yaml:"data"`
 	// Explain is Config.Explain; nil if the file does not say.
@@ -104,6 +109,14 @@ func (f *File) validate() error {
 		if err := validateIssuer(f.Issuer); err != nil {
 			return err
 		}
+	}
+	switch hasCert, hasKey := f.TLSCert != "", f.TLSKey != ""; {
+	case f.TLS && (hasCert || hasKey):
+		return &invalid{field: "tls", reason: "it is for a certificate of the local CA, tls_cert and tls_key for one of your own: choose one"}
+	case hasCert && !hasKey:
+		return &invalid{field: "tls_cert", reason: "it needs the certificate's private key in tls_key"}
+	case hasKey && !hasCert:
+		return &invalid{field: "tls_key", reason: "it needs the certificate that it belongs to in tls_cert"}
 	}
 	return validateEntries(f.Clients, f.Users, f.Scopes, f.Lifetimes)
 }

@@ -42,9 +42,12 @@ func TestExampleConfigurations(t *testing.T) {
 
 func TestReadFullConfig(t *testing.T) {
 	file := readConfig(t, "../testdata/config/full.yaml")
-	if file.Issuer != "http://localhost:9000" || file.Listen != "127.0.0.1:9000" || file.Data == "" || file.Explain == nil || !*file.Explain ||
+	if file.Issuer != "https://localhost:9000" || file.Listen != "127.0.0.1:9000" || file.Data == "" || file.Explain == nil || !*file.Explain ||
 		!file.InsecurePrivateAddresses {
 		t.Errorf("got %+v", file)
+	}
+	if file.TLS || file.TLSCert != "/etc/oidclab/tls.pem" || file.TLSKey != "/etc/oidclab/tls-key.pem" {
+		t.Errorf("TLS: %t, %q, %q", file.TLS, file.TLSCert, file.TLSKey)
 	}
 	if got := time.Duration(file.Lifetimes.Grant); got != 30*24*time.Hour {
 		t.Errorf("grant: %s", got)
@@ -127,6 +130,11 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"list for text in a list", "clients:\n- redirect_uris:\n  - [a]\n", `f.yaml:3: redirect_uris: want text, got a list`},
 		{"text for a truth value", "explain: maybe\n", `f.yaml:1: explain: want true or false, got text`},
 		{"text for a switch", "insecure_private_addresses: yes please\n", `f.yaml:1: insecure_private_addresses: want true or false, got text`},
+		{"local and own certificate", "tls: true\ntls_cert: a\ntls_key: b\n", `f.yaml:1: tls: it is for a certificate of the local CA, tls_cert and tls_key for one of your own: choose one`},
+		{"local and own key", "tls_key: b\ntls: true\n", `f.yaml:2: tls: it is for a certificate of the local CA`},
+		{"certificate without key", "tls_cert: a\n", `f.yaml:1: tls_cert: it needs the certificate's private key in tls_key`},
+		{"key without certificate", "tls_key: a\n", `f.yaml:1: tls_key: it needs the certificate that it belongs to in tls_cert`},
+		{"text for tls", "tls: cert.pem\n", `f.yaml:1: tls: want true or false, got text`},
 		{"no duration", "lifetimes:\n  code: soon\n", `f.yaml:2: code: "soon" is not a duration such as 30s, 10m or 24h`},
 		{"number for a duration", "lifetimes:\n  code: 60\n", `f.yaml:2: code: "60" is not a duration such as 30s, 10m or 24h`},
 		{"list for a duration", "lifetimes:\n  code: [1m]\n", `f.yaml:2: code: want text, got a list`},
