@@ -39,19 +39,26 @@ func (c *composer) serve(party string, h http.Handler) {
 
 // httpClient is the party's way to the others, with the recorder around it.
 func (c *composer) httpClient(party string) *http.Client {
-	transport := loopback.Transport()
-	dial := transport.DialContext
-	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if own, ok := c.reach[addr]; ok {
-			addr = own
-		}
-		return dial(ctx, network, addr)
-	}
+	transport := loopback.Trusting(c.cfg.RootCAs)
+	transport.DialContext = c.reaching(transport.DialContext)
 	c.lab.opened(party+"'s connections", func() error {
 		transport.CloseIdleConnections()
 		return nil
 	})
 	return &http.Client{Transport: c.lab.recorder.Transport(party, transport), Timeout: backChannelTimeout}
+}
+
+// dialFunc connects as net.Dialer.DialContext does.
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// reaching is dial that finds the parties where they really listen.
+func (c *composer) reaching(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if own, ok := c.reach[addr]; ok {
+			addr = own
+		}
+		return dial(ctx, network, addr)
+	}
 }
 
 // logger says which party speaks: several of them sign people in and out.
@@ -64,15 +71,17 @@ func (c *composer) drivenAudience() string { return c.at[apiServer] + "/frontend
 
 func (c *composer) provider(ctx context.Context, store storage.Store) error {
 	p, err := provider.New(ctx, provider.Config{
-		Issuer:    c.at[op],
-		Store:     store,
-		Clients:   append(registrations(c.at, c.secrets), c.cfg.Clients...),
-		Users:     c.cfg.Users,
-		Scopes:    scopes(c.cfg.Scopes),
-		Lifetimes: c.cfg.Lifetimes,
-		Logger:    c.logger(op),
-		HomeURL:   c.at[home],
-		Explain:   c.cfg.Explain,
+		Issuer:      c.at[op],
+		Store:       store,
+		Clients:     append(registrations(c.at, c.secrets), c.cfg.Clients...),
+		Users:       c.cfg.Users,
+		Scopes:      scopes(c.cfg.Scopes),
+		Lifetimes:   c.cfg.Lifetimes,
+		Logger:      c.logger(op),
+		HomeURL:     c.at[home],
+		Explain:     c.cfg.Explain,
+		RootCAs:     c.cfg.RootCAs,
+		DialContext: c.reaching(loopback.Transport().DialContext),
 	})
 	if err != nil {
 		return fmt.Errorf("lab: provider: %w", err)

@@ -13,6 +13,9 @@
 //	frontenddriven-backend  http://frontenddriven-backend.lab.localhost:8080   http://localhost:8086
 //	api                     http://api.lab.localhost:8080                      http://localhost:8087
 //
+// With [Config.TLS] they are all https, and the certificate is for all
+// [HostNames].
+//
 // Hosts are the default, because browsers separate neither cookies nor sites
 // by port: with all parties on one host, each would be sent the cookies of all
 // the others.

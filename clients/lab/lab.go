@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +36,12 @@ type Config struct {
 	// "op.lab.localhost". One outside lab.localhost, such as
 	// "op.idp.localhost", puts the provider on another site than the clients.
 	OPHost string
+	// TLS makes every party's origin https; its certificates are for all
+	// HostNames. Nil means plain http.
+	TLS *tls.Config
+	// RootCAs are the authorities that the parties believe when they call each
+	// other and whom the clients name; nil means the system's.
+	RootCAs *x509.CertPool
 	// DataDir keeps all state between runs. It exists and is the lab's alone.
 	DataDir string
 	// NoSync leaves flushing the provider's store to the operating system: for
@@ -61,6 +69,7 @@ type Lab struct {
 	recorder *recorder.Log
 	handlers map[string]http.Handler // by party
 	dispatch http.Handler            // by host, in layout "hosts"
+	tls      *tls.Config             // nil: plain http
 	started  []closer
 	close    func() error
 }
@@ -82,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{log: cfg.Logger, parties: parties, handlers: map[string]http.Handler{}}
+	l := &Lab{log: cfg.Logger, parties: parties, handlers: map[string]http.Handler{}, tls: cfg.TLS}
 	l.close = sync.OnceValue(l.closeStarted)
 	l.opened("listeners", func() error { return closeListeners(parties) })
 

@@ -48,7 +48,7 @@ func start(t *testing.T, configure func(*lab.Config)) *running {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	served := make(chan error, 1)
 	go func() { served <- l.Serve(ctx) }()
-	transport := loopback.Transport()
+	transport := loopback.Trusting(cfg.RootCAs)
 	r := &running{Lab: l, client: &http.Client{
 		Transport:     transport,
 		Timeout:       20 * time.Second,

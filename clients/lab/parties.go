@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,10 +82,29 @@ func (cfg *Config) parties(ctx context.Context) ([]Party, error) {
 				}
 			}
 		}
-		origin := "http://" + authority(host, listener.Addr().(*net.TCPAddr).Port)
+		origin := cfg.scheme() + "://" + authority(cfg.scheme(), host, listener.Addr().(*net.TCPAddr).Port)
 		list = append(list, Party{Name: p.name, Kind: p.kind, Origin: origin, listener: listener})
 	}
 	return list, nil
+}
+
+func (cfg *Config) scheme() string {
+	if cfg.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// HostNames are the names that a certificate for the lab's parties must have.
+func HostNames(layout Layout, opHost string) []string {
+	if layout == Ports {
+		return []string{"localhost"}
+	}
+	var list []string
+	for _, p := range place(cmp.Or(opHost, defaultOPHost)) {
+		list = append(list, p.host)
+	}
+	return list
 }
 
 // listenBeside opens the listener of the party number i, i ports above the first.
@@ -125,9 +145,10 @@ func closeListener(ln net.Listener) error {
 	return nil
 }
 
-// authority is host and port as a browser writes them: http's own port stays out.
-func authority(host string, port int) string {
-	if port == 80 {
+// authority is host and port as a browser writes them: the scheme's own port
+// stays out.
+func authority(scheme, host string, port int) string {
+	if scheme == "http" && port == 80 || scheme == "https" && port == 443 {
 		return host
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port))
@@ -168,7 +189,8 @@ func addresses(list []Party) map[string]string {
 		if tcp.IP.IsUnspecified() {
 			tcp.IP = net.IPv4(127, 0, 0, 1)
 		}
-		host, _, _ := strings.Cut(strings.TrimPrefix(p.Origin, "http://"), ":")
+		_, host, _ := strings.Cut(p.Origin, "://")
+		host, _, _ = strings.Cut(host, ":")
 		by[net.JoinHostPort(host, strconv.Itoa(tcp.Port))] = tcp.String()
 	}
 	return by

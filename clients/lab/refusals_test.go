@@ -103,9 +103,19 @@ func (r *running) callback(t *testing.T, tab *browsertest.Tab, client string) st
 }
 
 // TestThirdPartyCookies: with the provider on another site, a frame gets no
-// cookie of its, and the pages say so.
+// cookie of its, and the pages say so. Over http the cookie is SameSite=Lax;
+// over https it may go to other sites, but the browser of these tests, whose
+// profiles are private ones, blocks it there.
 func TestThirdPartyCookies(t *testing.T) {
-	l := start(t, func(c *lab.Config) { c.OPHost = "op.idp.localhost" })
+	otherSite := func(c *lab.Config) { c.OPHost = "op.idp.localhost" }
+	t.Run("http", func(t *testing.T) { noCookieInFrames(t, start(t, otherSite)) })
+	t.Run("https", func(t *testing.T) {
+		noCookieInFrames(t, start(t, func(c *lab.Config) { otherSite(c); overTLS(t)(c) }))
+	})
+}
+
+func noCookieInFrames(t *testing.T, l *running) {
+	t.Helper()
 	for _, tt := range []struct{ client, button string }{{"implicit", "#renew"}, {"pkce", "#renew-silent"}} {
 		t.Run(tt.client, func(t *testing.T) {
 			tab := browsertest.Open(t)

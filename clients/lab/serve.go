@@ -21,7 +21,7 @@ func (l *Lab) Serve(ctx context.Context) error {
 	group, groupContext := errgroup.WithContext(ctx)
 	for _, s := range l.servers() {
 		group.Go(func() error {
-			if err := s.Serve(s.party.listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.listen(); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("lab: serve %s: %w", s.party.Origin, err)
 			}
 			return nil
@@ -40,6 +40,15 @@ type server struct {
 	party Party
 }
 
+// listen serves until the server is shut down. Who speaks plain http to a
+// server with TLS is told so, with status 400, by net/http.
+func (s server) listen() error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(s.party.listener, "", "") // the certificate is in the configuration
+	}
+	return s.Serve(s.party.listener)
+}
+
 func (l *Lab) servers() []server {
 	if l.dispatch != nil {
 		return []server{{l.newServer(l.dispatch), l.parties[0]}}
@@ -54,6 +63,7 @@ func (l *Lab) servers() []server {
 func (l *Lab) newServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
+		TLSConfig:         l.tls.Clone(), // nil stays nil
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

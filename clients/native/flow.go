@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -61,8 +62,11 @@ type Config struct {
 	// InsecureHTTP allows http URLs to hosts other than this machine.
 	InsecureHTTP bool
 	// HTTPClient reaches the issuer or the backend; nil means one that dials
-	// loopback for names below localhost.
+	// loopback for names below localhost and believes RootCAs.
 	HTTPClient *http.Client
+	// RootCAs are the authorities that certify the issuer or the backend; nil
+	// means the system's.
+	RootCAs *x509.CertPool
 	// Logger is told of refused callbacks; nil discards.
 	Logger *slog.Logger
 }
@@ -298,7 +302,7 @@ func (cfg Config) withDefaults() Config {
 		cfg.Timeout = 5 * time.Minute
 	}
 	if cfg.HTTPClient == nil {
-		cfg.HTTPClient = loopback.Client()
+		cfg.HTTPClient = &http.Client{Transport: loopback.Trusting(cfg.RootCAs), Timeout: 10 * time.Second}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -77,7 +77,7 @@ func stateDir() (string, error) {
 		base = filepath.Join(base, ".local", "state")
 	}
 	if err != nil {
-		return "", fmt.Errorf("no place for the data: %w; choose one with --data", err)
+		return "", err
 	}
 	return filepath.Join(base, "oidclab"), nil
 }

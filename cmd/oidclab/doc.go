@@ -18,6 +18,7 @@
 //	root.go      the command, logging, environment variables
 //	up.go, serve.go, login.go, healthcheck.go, version.go   one command each
 //	listen.go    the listener and the HTTP server's end
+//	tls.go       https: the certificate, and whom our own calls believe
 //	ready.go     how scripts learn that it serves
 //	data.go      the data directory
 package main

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -26,10 +27,15 @@ func newHealthcheck() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			if err := checkReady(ctx, issuer, ""); err != nil {
+			roots, err := trustedFor(issuer)
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "ready")
+			config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+			if err := checkReady(ctx, issuer, dialLocal(""), config); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "ready")
 			return err
 		},
 	}
@@ -37,26 +43,28 @@ func newHealthcheck() *cobra.Command {
 	return cmd
 }
 
-// checkReady asks the provider at base whether it serves. addr, if not empty,
-// is where it listens, whatever is in front of it.
-func checkReady(ctx context.Context, base, addr string) error {
+// dialFunc connects as net.Dialer.DialContext does.
+type dialFunc func(ctx context.Context, network, target string) (net.Conn, error)
+
+// checkReady asks the provider at base whether it serves.
+func checkReady(ctx context.Context, base string, dial dialFunc, config *tls.Config) error {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return fmt.Errorf("%q is no http or https URL", base)
-	}
-	if addr != "" {
-		u.Scheme = "http"
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("readyz").String(), nil)
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DialContext: dialLocal(addr), DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: config, DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("%s does not answer: %w", base, reason(err))
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusBadRequest && u.Scheme == "http" {
+		return fmt.Errorf("%s is not ready: status 400; does it speak https?", base)
+	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s is not ready: status %d", base, resp.StatusCode)
 	}
@@ -65,7 +73,7 @@ func checkReady(ctx context.Context, base, addr string) error {
 
 // dialLocal connects to addr if it is given, else to loopback for the names
 // below localhost, which the system's resolver often does not know.
-func dialLocal(addr string) func(ctx context.Context, network, target string) (net.Conn, error) {
+func dialLocal(addr string) dialFunc {
 	var dialer net.Dialer
 	return func(ctx context.Context, network, target string) (net.Conn, error) {
 		if addr != "" {

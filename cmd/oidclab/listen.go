@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -53,34 +55,53 @@ func reason(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
 	}
+	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("its certificate is refused: %w; %s", bad.Err, trustHint)
+	}
 	return err
 }
 
 // issuerAt is the issuer of a provider that listens at addr: "localhost" for
-// this machine, since that is what browsers treat as secure over http.
-func issuerAt(addr net.Addr, listen string) string {
+// this machine, since that is what browsers treat as secure over http, and what
+// the local CA certifies.
+func issuerAt(scheme string, addr net.Addr, listen string) string {
 	host := "localhost"
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
-		return "http://" + addr.String()
+		return scheme + "://" + addr.String()
 	}
 	if !tcp.IP.IsLoopback() && !tcp.IP.IsUnspecified() {
 		host, _, _ = net.SplitHostPort(listen)
 	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+	if tcp.Port == map[string]int{"http": 80, "https": 443}[scheme] { // which browsers leave out
+		if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		return scheme + "://" + host
+	}
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
-// serveUntil serves until ctx is done, then lets the requests under way end.
-func (a *app) serveUntil(ctx context.Context, ln net.Listener, handler http.Handler) error {
+// serveUntil serves until ctx is done, then lets the requests under way end. It
+// serves https if config is not nil; who speaks plain http then is told so, with
+// status 400, by net/http.
+func (a *app) serveUntil(ctx context.Context, ln net.Listener, config *tls.Config, handler http.Handler) error {
 	server := &http.Server{
 		Handler:           handler,
+		TLSConfig:         config,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(ln) }()
+	go func() {
+		if config != nil {
+			served <- server.ServeTLS(ln, "", "") // the certificate is in config
+			return
+		}
+		served <- server.Serve(ln)
+	}()
 	select {
 	case err := <-served:
 		return fmt.Errorf("cannot serve: %w", err)

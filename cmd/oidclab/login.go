@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,9 +46,16 @@ func (a *app) newLogin() *cobra.Command {
 					return err
 				}
 			}
+			var err error
+			if cfg.RootCAs, err = trustedFor(cmp.Or(cfg.Via, cfg.Issuer)); err != nil {
+				return err
+			}
 			result, err := native.Login(ctx, cfg)
 			if errors.Is(err, context.Canceled) {
 				return errors.New("stopped before anybody signed in")
+			}
+			if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+				return fmt.Errorf("%w; %s", err, trustHint)
 			}
 			if err != nil {
 				return err

@@ -61,6 +61,9 @@ func TestScripts(t *testing.T) {
 			"mode":   checkMode,
 			"occupy": occupy,
 			"answer": answer,
+
+			"certify":   certify,
+			"handshake": handshake,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -90,7 +93,7 @@ func poll(ts *testscript.TestScript, path string) []byte {
 }
 
 // waitForReady: "ready FILE" waits until the ready file is there, and sets
-// ISSUER, PORT and PID from it, and of a lab each party's origin: PARTY_bff.
+// ISSUER, PORT, PID and CA from it, and of a lab each party's origin: PARTY_bff.
 func waitForReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready FILE")
@@ -103,6 +106,7 @@ func waitForReady(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ISSUER", line.Issuer)
 	ts.Setenv("PORT", strconv.Itoa(line.Port))
 	ts.Setenv("PID", strconv.Itoa(line.PID))
+	ts.Setenv("CA", line.CA)
 	for name, origin := range line.Parties {
 		ts.Setenv("PARTY_"+strings.ReplaceAll(name, "-", "_"), origin)
 	}
@@ -124,7 +128,7 @@ func visit(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: [!] visit USER PASSWORD")
 	}
 	target := string(poll(ts, ts.Getenv("VISIT")))
-	browser := providertest.NewBrowser(scriptTB{ts: ts})
+	browser := providertest.NewBrowser(scriptTB{ts: ts}).Trust(authority(ts))
 	page := browser.Get(target)
 	if page.Callback == nil {
 		page = browser.Submit(page, "submit", map[string]string{"username": args[0], "password": args[1]})

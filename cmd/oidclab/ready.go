@@ -27,6 +27,8 @@ type readyLine struct {
 	Issuer string `json:"issuer"`
 	Port   int    `json:"port"`
 	PID    int    `json:"pid"`
+	// With --tls, the file that holds the local CA.
+	CA string `json:"ca,omitempty"`
 	// Of a lab: the home page, and each party's origin by its name.
 	Home    string            `json:"home,omitempty"`
 	Parties map[string]string `json:"parties,omitempty"`
@@ -63,10 +65,10 @@ func (r *ready) run(ctx context.Context, serve, announce func(context.Context) e
 	return firstError(group.Wait(), r.forget())
 }
 
-// announce waits until the provider at issuer, reached at addr, serves, and
-// says so: in the file, and on out as JSON or by calling human.
-func (r *ready) announce(ctx context.Context, out io.Writer, line readyLine, addr string, human func(io.Writer) error) error {
-	if err := waitReady(ctx, line.Issuer, addr); err != nil {
+// announce waits until check says that the provider serves, and says so: in the
+// file, and on out as JSON or by calling human.
+func (r *ready) announce(ctx context.Context, out io.Writer, line readyLine, check func(context.Context) error, human func(io.Writer) error) error {
+	if err := waitReady(ctx, check); err != nil {
 		return err
 	}
 	line.PID = os.Getpid()
@@ -89,11 +91,11 @@ func (r *ready) announce(ctx context.Context, out io.Writer, line readyLine, add
 
 // waitReady asks again until the answer is yes, or ctx is done. Keys take a
 // moment at the very first start.
-func waitReady(ctx context.Context, issuer, addr string) error {
+func waitReady(ctx context.Context, check func(context.Context) error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if checkReady(ctx, issuer, addr) == nil {
+		if check(ctx) == nil {
 			return nil
 		}
 		select {

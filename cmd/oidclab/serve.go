@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,7 @@ type serveOptions struct {
 	config  string
 	data    string
 	explain bool
+	tls     tlsOptions
 	ready   ready
 }
 
@@ -46,15 +48,19 @@ func (a *app) newServe() *cobra.Command {
 				return err
 			}
 			o.fill(cmd, file)
+			if err := o.tls.check(); err != nil {
+				return err
+			}
 			return a.serve(ctx, &o, file, cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.listen, "listen", defaultListen, "listen on this `ADDRESS`; port 0 takes a free one")
-	flags.StringVar(&o.issuer, "issuer", "", "the provider's `URL` (default http://localhost:PORT)")
+	flags.StringVar(&o.issuer, "issuer", "", "the provider's `URL` (default http://localhost:PORT, or https)")
 	flags.StringVar(&o.config, "config", "", "read users, clients and scopes from this YAML or JSON `FILE`")
 	flags.StringVar(&o.data, "data", "", "keep the state in this `DIR` (default: forget it at the end)")
 	flags.BoolVar(&o.explain, "explain", false, "say in error answers which check failed")
+	o.tls.flags(flags)
 	o.ready.flags(flags)
 	return cmd
 }
@@ -74,6 +80,7 @@ func (o *serveOptions) fill(cmd *cobra.Command, file *provider.File) {
 	if file.Explain != nil && !given("explain") {
 		o.explain = *file.Explain
 	}
+	o.tls.fill(given, file)
 }
 
 // serve runs the provider until ctx is done.
@@ -86,21 +93,27 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	defer ln.Close()
 	issuer := o.issuer
 	if issuer == "" {
-		issuer = issuerAt(ln.Addr(), o.listen)
+		issuer = issuerAt(o.tls.scheme(), ln.Addr(), o.listen)
 	}
 
-	// 2. The store.
+	// 2. The certificate, which is for the issuer's host.
+	secure, err := a.secureServe(ctx, o, issuer)
+	if err != nil {
+		return err
+	}
+
+	// 3. The store.
 	store, closeStore, err := a.openStore(o.data)
 	if err != nil {
 		return err
 	}
 	defer func() { err = firstError(err, closeStore()) }()
 
-	// 3. The provider.
+	// 4. The provider.
 	cfg := provider.Config{
 		Issuer: issuer, Store: store, Clients: file.Clients, Users: file.Users, Scopes: file.Scopes,
 		Lifetimes: file.Lifetimes, Explain: o.explain, Logger: a.logger,
-		InsecurePrivateAddresses: file.InsecurePrivateAddresses,
+		InsecurePrivateAddresses: file.InsecurePrivateAddresses, RootCAs: secure.roots,
 	}
 	if file.Clients == nil {
 		cfg.Clients = []provider.Client{nativeClient()}
@@ -111,13 +124,34 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	}
 	defer func() { err = firstError(err, op.Close()) }()
 
-	// 4. Serve, and say so once it is true.
-	line := readyLine{Issuer: issuer, Port: portOf(ln.Addr())}
+	// 5. Serve, and say so once it is true.
+	line := readyLine{Issuer: issuer, Port: portOf(ln.Addr()), CA: secure.ca}
 	return o.ready.run(ctx,
-		func(ctx context.Context) error { return a.serveUntil(ctx, ln, op) },
+		func(ctx context.Context) error { return a.serveUntil(ctx, ln, secure.server, op) },
 		func(ctx context.Context) error {
-			return o.ready.announce(ctx, out, line, ln.Addr().String(), func(w io.Writer) error { return o.greet(w, &cfg) })
+			return o.ready.announce(ctx, out, line, secure.checkSelf(issuer, ln.Addr().String()), func(w io.Writer) error { return o.greet(w, &cfg, secure) })
 		})
+}
+
+// secureServe gets the certificate for the issuer's host and what else this
+// machine may be called.
+func (a *app) secureServe(ctx context.Context, o *serveOptions, issuer string) (*security, error) {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Hostname() == "" {
+		return a.secure(ctx, &o.tls, nil, nil) // provider.New says what is wrong with it
+	}
+	if o.tls.on() && u.Scheme == "http" {
+		return nil, fmt.Errorf("issuer %s: with a certificate, the issuer's URL begins with https", issuer)
+	}
+	hosts := []string{u.Hostname()}
+	secure, err := a.secure(ctx, &o.tls, hosts, thisMachine(o.listen))
+	if err != nil {
+		return nil, err
+	}
+	if err := secure.refusedFor(hosts); err != nil { // not an error: a proxy in front may not mind
+		a.logger.WarnContext(ctx, "clients will refuse the connection", "reason", err.Error())
+	}
+	return secure, nil
 }
 
 // openStore opens the store in dir, or in a temporary directory that the
@@ -153,7 +187,7 @@ func nativeClient() provider.Client {
 }
 
 // greet tells a person where things are.
-func (o *serveOptions) greet(w io.Writer, cfg *provider.Config) error {
+func (o *serveOptions) greet(w io.Writer, cfg *provider.Config, secure *security) error {
 	var clients []string
 	for _, c := range cfg.Clients {
 		clients = append(clients, c.ID)
@@ -169,6 +203,7 @@ func (o *serveOptions) greet(w io.Writer, cfg *provider.Config) error {
 	fmt.Fprintf(table, "  clients\t%s\n", strings.Join(clients, ", "))
 	fmt.Fprintf(table, "  users\t%s\n", userList(cfg.Users))
 	fmt.Fprintf(table, "  data\t%s\n", data)
+	secure.greet(table)
 	fmt.Fprintf(table, "\nCtrl-C stops it.\n")
 	return table.Flush()
 }

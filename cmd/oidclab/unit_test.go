@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -36,6 +38,10 @@ func TestVersionLine(t *testing.T) {
 func TestIssuerAt(t *testing.T) {
 	for _, tt := range []struct{ ip, listen, want string }{
 		{"127.0.0.1", "127.0.0.1:8080", "http://localhost:8080"},
+		{"127.0.0.1", "127.0.0.1:8443", "https://localhost:8443"},
+		{"127.0.0.1", "127.0.0.1:443", "https://localhost"},
+		{"127.0.0.1", "127.0.0.1:80", "http://localhost"},
+		{"2001:db8::7", "[2001:db8::7]:80", "http://[2001:db8::7]"},
 		{"127.0.0.1", "localhost:8080", "http://localhost:8080"},
 		{"::1", "[::1]:8080", "http://localhost:8080"},
 		{"::", ":8080", "http://localhost:8080"},
@@ -44,7 +50,13 @@ func TestIssuerAt(t *testing.T) {
 		{"2001:db8::7", "[2001:db8::7]:8080", "http://[2001:db8::7]:8080"},
 		{"192.0.2.7", "op.example:8080", "http://op.example:8080"},
 	} {
-		if got := issuerAt(&net.TCPAddr{IP: net.ParseIP(tt.ip), Port: 8080}, tt.listen); got != tt.want {
+		scheme, _, _ := strings.Cut(tt.want, ":")
+		_, port, _ := net.SplitHostPort(tt.listen)
+		number, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := issuerAt(scheme, &net.TCPAddr{IP: net.ParseIP(tt.ip), Port: number}, tt.listen); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.listen, got, tt.want)
 		}
 	}

@@ -23,6 +23,7 @@ type upOptions struct {
 	config string
 	data   string
 	fresh  bool
+	tls    tlsOptions
 	ready  ready
 }
 
@@ -47,6 +48,9 @@ func (a *app) newUp() *cobra.Command {
 			if err := o.fill(cmd, file); err != nil {
 				return err
 			}
+			if err := o.tls.check(); err != nil {
+				return err
+			}
 			return a.up(ctx, &o, file, cmd.OutOrStdout())
 		},
 	}
@@ -56,7 +60,8 @@ func (a *app) newUp() *cobra.Command {
 	flags.StringVar(&o.opHost, "op-host", "", "the provider's host `NAME`, to put it on another site: op.idp.localhost (default op.lab.localhost)")
 	flags.StringVar(&o.config, "config", "", "read users, more clients and scopes from this YAML or JSON `FILE`")
 	flags.StringVar(&o.data, "data", "", "keep the state in this `DIR` (default: oidclab in your state directory)")
-	flags.BoolVar(&o.fresh, "fresh", false, "forget the state first")
+	flags.BoolVar(&o.fresh, "fresh", false, "forget the state first, but not the local CA")
+	o.tls.flags(flags)
 	o.ready.flags(flags)
 	completes(cmd, "layout", string(lab.Hosts), string(lab.Ports))
 	return cmd
@@ -71,13 +76,15 @@ func (o *upOptions) fill(cmd *cobra.Command, file *provider.File) error {
 	if file.Listen != "" && !given("listen") {
 		o.listen = file.Listen
 	}
+	o.tls.fill(given, file)
 	if !given("data") {
 		o.data = file.Data
 	}
 	if o.data == "" {
 		var err error
-		o.data, err = stateDir()
-		return err
+		if o.data, err = stateDir(); err != nil {
+			return fmt.Errorf("no place for the data: %w; choose one with --data", err)
+		}
 	}
 	return nil
 }
@@ -91,10 +98,16 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	}
 	defer ln.Close()
 
-	// 2. The directory. What New would refuse must not cost anybody their state.
+	// 2. The certificate, which is for all parties' hosts.
 	if err := lab.CheckLayout(lab.Layout(o.layout), o.opHost); err != nil {
 		return labError(o.data, err)
 	}
+	secure, err := a.secureUp(ctx, o)
+	if err != nil {
+		return err
+	}
+
+	// 3. The directory. What could fail before must not cost anybody their state.
 	if err := makeDir(o.data); err != nil {
 		return err
 	}
@@ -104,10 +117,11 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 		}
 	}
 
-	// 3. The parties.
+	// 4. The parties.
 	_, port, _ := net.SplitHostPort(o.listen)
 	l, err := lab.New(ctx, lab.Config{
 		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.data,
+		TLS: secure.server, RootCAs: secure.roots,
 		Users: file.Users, Clients: file.Clients, Scopes: file.Scopes, Lifetimes: file.Lifetimes,
 		Explain: file.Explain == nil || *file.Explain, // it is for learning
 		Logger:  a.logger,
@@ -117,8 +131,8 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	}
 	defer func() { err = firstError(err, l.Close()) }()
 
-	// 4. Serve, and say so once it is true.
-	line := readyLine{Issuer: l.Issuer(), Port: portOf(ln.Addr()), Home: l.HomeURL(), Parties: map[string]string{}}
+	// 5. Serve, and say so once it is true.
+	line := readyLine{Issuer: l.Issuer(), Port: portOf(ln.Addr()), CA: secure.ca, Home: l.HomeURL(), Parties: map[string]string{}}
 	for _, p := range l.Parties() {
 		line.Parties[p.Name] = p.Origin
 	}
@@ -127,8 +141,22 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 		addr = "" // the provider has a port of its own
 	}
 	return o.ready.run(ctx, l.Serve, func(ctx context.Context) error {
-		return o.ready.announce(ctx, out, line, addr, func(w io.Writer) error { return o.greet(w, l, file) })
+		return o.ready.announce(ctx, out, line, secure.checkSelf(l.Issuer(), addr), func(w io.Writer) error { return o.greet(w, l, file, secure) })
 	})
+}
+
+// secureUp gets the certificate. One that lacks a party's name is refused: the
+// parties call each other.
+func (a *app) secureUp(ctx context.Context, o *upOptions) (*security, error) {
+	hosts := lab.HostNames(lab.Layout(o.layout), o.opHost)
+	secure, err := a.secure(ctx, &o.tls, hosts, thisMachine(o.listen))
+	if err != nil {
+		return nil, err
+	}
+	if err := secure.refusedFor(hosts); err != nil {
+		return nil, fmt.Errorf("--tls-cert %s: %w", o.tls.cert, err)
+	}
+	return secure, nil
 }
 
 // labError names the directory if that is the reason.
@@ -143,7 +171,7 @@ func labError(dir string, err error) error {
 }
 
 // greet tells a person where to click.
-func (o *upOptions) greet(w io.Writer, l *lab.Lab, file *provider.File) error {
+func (o *upOptions) greet(w io.Writer, l *lab.Lab, file *provider.File, secure *security) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "The lab is running. It is not for production. Open\n\n  %s\n\n", l.HomeURL())
 	for _, p := range l.Parties()[1:] { // the first one is the home page
@@ -151,6 +179,7 @@ func (o *upOptions) greet(w io.Writer, l *lab.Lab, file *provider.File) error {
 	}
 	fmt.Fprintf(table, "\n  users\t%s\n", userList(file.Users))
 	fmt.Fprintf(table, "  data\t%s\n", o.data)
+	secure.greet(table)
 	fmt.Fprintf(table, "\nOn the command line: oidclab login --issuer %s\nCtrl-C stops it.\n", l.Issuer())
 	return table.Flush()
 }

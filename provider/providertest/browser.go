@@ -2,6 +2,8 @@ package providertest
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"maps"
 	"net/http"
@@ -48,6 +50,13 @@ func NewBrowser(tb testing.TB) *Browser {
 		Jar:           jar,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// Trust makes the browser believe servers whom these authorities certify, and
+// returns it.
+func (b *Browser) Trust(roots *x509.CertPool) *Browser {
+	b.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
+	return b
 }
 
 // Get opens a URL of the provider and follows its redirects.

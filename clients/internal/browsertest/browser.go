@@ -2,10 +2,14 @@ package browsertest
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 
@@ -17,13 +21,17 @@ var shared struct {
 	sync.Mutex
 	allowed bool
 	browser *browser // nil before its first use
+	trusted []*x509.Certificate
 }
 
 // Main runs the tests of a package with one browser for all of them:
 //
 //	func TestMain(m *testing.M) { browsertest.Main(m) }
-func Main(m *testing.M) {
-	shared.allowed = true
+//
+// The browser believes servers that send one of the trusted certificates in
+// their chain, whatever else is wrong with that chain.
+func Main(m *testing.M, trusted ...*x509.Certificate) {
+	shared.allowed, shared.trusted = true, trusted
 	m.Run() // whose result becomes the process's (package testing, Main)
 	if err := stopShared(); err != nil {
 		fmt.Fprintln(os.Stderr, "ending the browser:", err)
@@ -41,7 +49,7 @@ func theBrowser(tb testing.TB) *browser {
 	if err := stopShared(); err != nil { // it crashed
 		tb.Fatal(err)
 	}
-	started, err := start(Find(tb))
+	started, err := start(Find(tb), shared.trusted)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -88,9 +96,9 @@ type browser struct {
 	temp string // its folder for temporary files, of which it leaves some
 }
 
-// start starts the browser at a path. Its own profile, which no test uses, is a
+// start starts the browser at a path, to believe the trusted certificates. Its own profile, which no test uses, is a
 // folder that chromedp makes and removes.
-func start(path string) (*browser, error) {
+func start(path string, trusted []*x509.Certificate) (*browser, error) {
 	temp, err := os.MkdirTemp("", "browsertest")
 	if err != nil {
 		return nil, err
@@ -103,6 +111,9 @@ func start(path string) (*browser, error) {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1"),
 	)
+	if len(trusted) != 0 {
+		options = append(options, chromedp.Flag("ignore-certificate-errors-spki-list", keyHashes(trusted)))
+	}
 	ctx, kill := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, _ = chromedp.NewContext(ctx) // kill ends it, too
 	b := &browser{ctx: ctx, kill: kill, temp: temp}
@@ -110,6 +121,16 @@ func start(path string) (*browser, error) {
 		return nil, errors.Join(err, b.stop())
 	}
 	return b, nil
+}
+
+// keyHashes names certificates by their keys, as Chromium's command line does.
+func keyHashes(certificates []*x509.Certificate) string {
+	var list []string
+	for _, c := range certificates {
+		hash := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+		list = append(list, base64.StdEncoding.EncodeToString(hash[:]))
+	}
+	return strings.Join(list, ",")
 }
 
 // runs tells whether the browser has neither crashed nor ended.

@@ -5,6 +5,8 @@ package loopback
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,6 +35,14 @@ func Transport() *http.Transport {
 		}
 		return dialer.DialContext(ctx, network, addr)
 	}
+	return t
+}
+
+// Trusting is Transport for servers whom these authorities certify; nil means
+// the system's.
+func Trusting(roots *x509.CertPool) *http.Transport {
+	t := Transport()
+	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	return t
 }
 
