@@ -29,6 +29,8 @@ type Config struct {
 	Scopes []Scope
 	// Lifetimes bound what is issued. Zero fields take the defaults.
 	Lifetimes Lifetimes
+	// Registration says who may register clients. The zero value: everybody.
+	Registration Registration
 	// Logger receives what happens, without secrets. Nil: nothing is logged.
 	Logger *slog.Logger
 	// HomeURL is where the pages' link back leads. Empty: there is none.

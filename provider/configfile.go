@@ -36,6 +36,8 @@ type File struct {
 	Users     []User    `yaml:"users"`
 	Scopes    []Scope   `yaml:"scopes"`
 	Lifetimes Lifetimes `yaml:"lifetimes"`
+	// Registration is Config.Registration.
+	Registration Registration `yaml:"registration"`
 }
 
 // ReadConfig reads a configuration file, YAML or JSON. It refuses unknown
@@ -117,6 +119,9 @@ func (f *File) validate() error {
 		return &invalid{field: "tls_cert", reason: "it needs the certificate's private key in tls_key"}
 	case hasKey && !hasCert:
 		return &invalid{field: "tls_key", reason: "it needs the certificate that it belongs to in tls_cert"}
+	}
+	if p := f.Registration.check(); p != nil {
+		return &invalid{field: p.field, reason: p.reason}
 	}
 	return validateEntries(f.Clients, f.Users, f.Scopes, f.Lifetimes)
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 )
 
 // openToAll lets every origin read what is public.
@@ -23,7 +24,7 @@ func (p *Provider) openToClients(next http.HandlerFunc) http.HandlerFunc {
 		h := w.Header()
 		h.Add("Vary", "Origin")
 		origin := r.Header.Get("Origin")
-		if p.origins[origin] {
+		if p.origins.has(origin) {
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
 		}
@@ -45,18 +46,43 @@ func preflight(methods string) http.HandlerFunc {
 	}
 }
 
-// clientOrigins are the web origins of all redirect URIs (RFC 6454 §4).
-func clientOrigins(clients []Client) map[string]bool {
-	origins := map[string]bool{}
-	for _, c := range clients {
-		for _, raw := range c.RedirectURIs {
-			u, err := url.Parse(raw)
-			if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
-				origins[webOrigin(u)] = true
-			}
+// origins are the web origins of all redirect URIs (RFC 6454 §4), of the
+// configuration's clients and of those that registered themselves. They are
+// kept beside the store, since every preflight asks and names no client: filled
+// from it at the start, and changed by whoever changes a registration. That is
+// right as long as one process has the store, as a bolt store has it.
+type origins struct {
+	mu    sync.RWMutex
+	count map[string]int // how many redirect URIs have it
+}
+
+// has reports whether a client has the origin.
+func (o *origins) has(origin string) bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.count[origin] > 0
+}
+
+// add counts the origins of a client that comes.
+func (o *origins) add(redirectURIs []string) { o.change(redirectURIs, 1) }
+
+// remove counts the origins of a client that goes: each stays as long as
+// another client has it.
+func (o *origins) remove(redirectURIs []string) { o.change(redirectURIs, -1) }
+
+func (o *origins) change(redirectURIs []string, by int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, raw := range redirectURIs {
+		u, err := url.Parse(raw)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			continue
+		}
+		origin := webOrigin(u)
+		if o.count[origin] += by; o.count[origin] == 0 {
+			delete(o.count, origin)
 		}
 	}
-	return origins
 }
 
 // webOrigin is how a browser writes the origin: lower case, no default port.

@@ -27,6 +27,9 @@ func (p *Provider) announceEndpoints(doc map[string]any) {
 	doc["introspection_endpoint"] = p.issuer + pathIntrospect
 	doc["revocation_endpoint"] = p.issuer + pathRevoke
 	doc["end_session_endpoint"] = p.issuer + pathLogout
+	if p.registrar.enabled {
+		doc["registration_endpoint"] = p.issuer + pathRegister
+	}
 }
 
 // announceRequests says what may be asked for.

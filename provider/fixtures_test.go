@@ -189,6 +189,20 @@ func (s *faultyStore) Session(ctx context.Context, id storage.Digest) (storage.S
 	return s.Store.Session(ctx, id)
 }
 
+func (s *faultyStore) Client(ctx context.Context, id string) (storage.Client, error) {
+	if err := s.fault("Client"); err != nil {
+		return storage.Client{}, err
+	}
+	return s.Store.Client(ctx, id)
+}
+
+func (s *faultyStore) Clients(ctx context.Context) ([]storage.Client, error) {
+	if err := s.fault("Clients"); err != nil {
+		return nil, err
+	}
+	return s.Store.Clients(ctx)
+}
+
 func (s *faultyStore) Keys(ctx context.Context) ([]storage.Key, error) {
 	if err := s.fault("Keys"); err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ const (
 	pathUserInfo      = "/userinfo"
 	pathIntrospect    = "/introspect"
 	pathRevoke        = "/revoke"
+	pathRegister      = "/register"
 	pathLogin         = "/login"
 	pathConsent       = "/consent"
 	pathLogout        = "/logout"

@@ -33,6 +33,7 @@ var knownMetadata = []string{
 	"token_endpoint_auth_signing_alg_values_supported", "introspection_endpoint_auth_signing_alg_values_supported",
 	"revocation_endpoint_auth_signing_alg_values_supported",
 	"userinfo_signing_alg_values_supported", "authorization_signing_alg_values_supported",
+	"registration_endpoint",
 }
 
 func TestMetadata(t *testing.T) {
@@ -92,8 +93,8 @@ func TestMetadataURLs(t *testing.T) {
 			t.Errorf("%s: %d", name, a.Status)
 		}
 	}
-	if urls != 8 {
-		t.Errorf("%d URLs, want 8", urls)
+	if urls != 9 {
+		t.Errorf("%d URLs, want 9", urls)
 	}
 }
 

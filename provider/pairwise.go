@@ -1,9 +1,11 @@
 package provider
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"net/url"
 	"slices"
 	"strings"
@@ -74,6 +76,30 @@ func (c *Client) checkSubject() *problem {
 	for _, uri := range c.RedirectURIs {
 		if hostOf(uri) != c.sector() {
 			return problemf("sector_identifier_uri", "is missing: the redirect URIs have several hosts, so it names the sector of %s subjects", subjectPairwise)
+		}
+	}
+	return nil
+}
+
+// checkSectorDocument fetches sector_identifier_uri: a JSON array that names
+// every redirect URI of the client (OIDC Registration §5). Only for a client
+// that registers itself: what the operator writes is believed.
+func (p *Provider) checkSectorDocument(ctx context.Context, c *Client) *problem {
+	const field = "sector_identifier_uri"
+	if c.SectorIdentifierURI == "" {
+		return nil
+	}
+	body, err := p.outbound.get(ctx, c.SectorIdentifierURI, "application/json")
+	if err != nil {
+		return problemf(field, "%q %v", c.SectorIdentifierURI, err)
+	}
+	var listed []string
+	if err := json.Unmarshal(body, &listed); err != nil {
+		return problemf(field, "%q is not a JSON array of redirect URIs", c.SectorIdentifierURI)
+	}
+	for _, uri := range c.RedirectURIs {
+		if !slices.Contains(listed, uri) {
+			return problemf(field, "%q does not list the redirect URI %q", c.SectorIdentifierURI, uri)
 		}
 	}
 	return nil

@@ -29,7 +29,8 @@ type Provider struct {
 	scopes  []string
 	// scopeTexts are the consent page's words for the operator's own scopes.
 	scopeTexts map[string]string
-	origins    map[string]bool
+	origins    origins
+	registrar  *registrar
 	demoUsers  []string
 
 	keys     *keyring
@@ -63,8 +64,9 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	p := &Provider{
 		issuer: cfg.Issuer, explain: cfg.Explain, log: cfg.Logger, store: cfg.Store,
 		lifetimes: cfg.Lifetimes.or(defaultLifetimes),
-		clients:   map[string]*client{}, scopeTexts: map[string]string{}, origins: clientOrigins(cfg.Clients),
-		scopes: append([]string(nil), userScopes...),
+		clients:   map[string]*client{}, scopeTexts: map[string]string{},
+		origins: origins{count: map[string]int{}},
+		scopes:  append([]string(nil), userScopes...),
 	}
 	issuer, err := url.Parse(cfg.Issuer)
 	if err != nil {
@@ -77,6 +79,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	}
 	for _, c := range cfg.Clients {
 		p.clients[c.ID] = newClient(c, p.lifetimes, p.scopes)
+		p.origins.add(c.RedirectURIs)
 		if c.InsecureHTTPRedirectURIs {
 			p.log.WarnContext(ctx, "insecure_http_redirect_uris is on", "client", c.ID)
 		}
@@ -118,6 +121,9 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 	p.subjects = &subjects{p.keys.derive("pairwise subject")}
 	p.tokens = newTokens(p.issuer, p.keys, p.subjects, engine)
 	p.oauth = newEngine(p, engine)
+	if err := p.loadRegistrations(ctx, cfg.Registration); err != nil {
+		return err
+	}
 	document, err := p.metadata()
 	if err != nil {
 		return fmt.Errorf("metadata: %w", err)

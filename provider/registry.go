@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/ory/fosite"
 
@@ -35,26 +37,48 @@ func (p *Provider) namedClient(ctx context.Context, id string, unknown error) (*
 	return c, err
 }
 
+// loadRegistrations makes ready for the clients that registered themselves
+// before and for those that will.
+func (p *Provider) loadRegistrations(ctx context.Context, r Registration) error {
+	stored, err := p.store.Clients(ctx)
+	if err != nil {
+		return fmt.Errorf("read clients: %w", err)
+	}
+	for _, record := range stored {
+		c, err := p.registeredClient(record)
+		if err != nil {
+			return err
+		}
+		p.origins.add(c.RedirectURIs)
+	}
+	p.registrar = newRegistrar(r, len(stored))
+	return nil
+}
+
 // registeredClient reads the record of a client that registered itself.
 func (p *Provider) registeredClient(record storage.Client) (*client, error) {
 	var metadata Client
 	if err := json.Unmarshal(record.Metadata, &metadata); err != nil {
-		return nil, fmt.Errorf("stored client: %w", err)
+		return nil, fmt.Errorf("stored client %s: %w", record.ID, err)
 	}
 	metadata.ID = record.ID
 	c := newClient(metadata, p.lifetimes, p.scopes)
+	// The configuration may have lost a scope since.
+	c.scopes = slices.DeleteFunc(slices.Clone(c.scopes), func(s string) bool { return !slices.Contains(p.scopes, s) })
 	c.secretHash, c.secretExpiresAt = record.SecretHash, record.SecretExpiresAt
 	if c.TokenEndpointAuthMethod == authSecretJWT {
-		c.sharedSecret = p.derivedSecret(c.ID)
+		c.sharedSecret = p.derivedSecret(c.ID, c.secretExpiresAt)
 	}
 	return c, nil
 }
 
 // derivedSecret is the secret of a client that registered itself to sign with it
 // (client_secret_jwt). The hash alone would not do for that, and what can be
-// derived again need not be stored.
-func (p *Provider) derivedSecret(clientID string) string {
-	return base64.RawURLEncoding.EncodeToString(p.keys.derive("client secret " + clientID))
+// derived again need not be stored. expires is when it does: the next secret,
+// after that, is another.
+func (p *Provider) derivedSecret(clientID string, expires time.Time) string {
+	purpose := fmt.Sprintf("client secret %s %d", clientID, expires.Unix())
+	return base64.RawURLEncoding.EncodeToString(p.keys.derive(purpose))
 }
 
 // engineClient is the client of a grant, for fosite.

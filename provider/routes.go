@@ -18,6 +18,10 @@ type route struct {
 
 // routes builds the handler for everything below the issuer's path.
 func (p *Provider) routes() http.Handler {
+	register, registration := p.handleRegister, p.handleRegistration
+	if !p.registrar.enabled {
+		register, registration = p.handleNoRegistration, p.handleNoRegistration
+	}
 	table := []route{
 		{pathConfiguration, "GET, HEAD", p.handleMetadata, openToAll},
 		{pathOAuthMetadata, "GET, HEAD", p.handleMetadata, openToAll},
@@ -31,6 +35,10 @@ func (p *Provider) routes() http.Handler {
 		{pathUserInfo, "GET, POST", p.handleUserInfo, p.openToClients},
 		{pathRevoke, "POST", p.handleRevoke, p.openToClients},
 		{pathIntrospect, "POST", p.handleIntrospect, nil},
+		// Closed to scripts: a page of any site could else register clients at
+		// a provider that only its visitor can reach.
+		{pathRegister, "POST", register, nil},
+		{pathRegister + "/{client_id}", "GET, PUT, DELETE", registration, nil},
 		{pathStylesheet, "GET, HEAD", p.pages.stylesheet, nil},
 		{pathHealth, "GET, HEAD", p.handleHealth, nil},
 		{pathReady, "GET, HEAD", p.handleReady, nil},

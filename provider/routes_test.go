@@ -20,6 +20,7 @@ func TestMethods(t *testing.T) {
 		"/readyz": "GET, HEAD", "/style.css": "GET, HEAD", "/": "GET, HEAD",
 		"/authorize": "GET, POST", "/authorize/resume": "GET", "/login": "GET, POST", "/consent": "GET, POST", "/logout": "GET, POST",
 		"/token": "POST", "/introspect": "POST", "/revoke": "POST", "/userinfo": "GET, POST",
+		"/register": "POST", "/register/nobody": "GET, PUT, DELETE",
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get"} {
 			t.Run(method+" "+path, func(t *testing.T) {
@@ -56,7 +57,7 @@ func TestUnknownPaths(t *testing.T) {
 	op := providertest.Start(t, nil)
 	for _, path := range []string{
 		"/nowhere", "/token/", "/TOKEN", "/token/x", "/authorize/", "/authorize/resume/x", "/.well-known/", "/.well-known/jwks.json",
-		openIDConfiguration + "/", openIDConfiguration + "/x", "/%00", "/%ff", "/favicon.ico", "/web/style.css", "/register", "/par",
+		openIDConfiguration + "/", openIDConfiguration + "/x", "/%00", "/%ff", "/favicon.ico", "/web/style.css", "/register/", "/register/x/y", "/par",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			a := do(t, request(t, method, op.URL()+path))

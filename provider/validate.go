@@ -41,6 +41,9 @@ func (cfg *Config) validate() error {
 	if err := validateIssuer(cfg.Issuer); err != nil {
 		return err
 	}
+	if p := cfg.Registration.check(); p != nil {
+		return &invalid{field: p.field, reason: p.reason}
+	}
 	return validateEntries(cfg.Clients, cfg.Users, cfg.Scopes, cfg.Lifetimes)
 }
 

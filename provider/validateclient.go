@@ -17,7 +17,9 @@ func (c *Client) check(knownScopes []string) *problem {
 		full.checkGrants,
 		full.checkKeys,
 		full.checkRedirects,
+		full.checkApplicationType,
 		full.checkSubject,
+		full.checkLinks,
 		func() *problem { return full.checkScope(knownScopes) },
 		full.checkTokens,
 	} {
@@ -163,6 +165,52 @@ func redirectProblem(uri string) string {
 	return ""
 }
 
+// The application types of OIDC Registration §2.
+const (
+	applicationWeb    = "web"
+	applicationNative = "native"
+)
+
+// checkApplicationType: OIDC Registration §2. Its rule that a web application
+// has neither plain http nor localhost is left to checkRedirects, which allows
+// both on this machine whatever the type: that is what a laboratory is for. A
+// configuration that does not say the type may have schemes of all kinds.
+func (c *Client) checkApplicationType() *problem {
+	switch c.ApplicationType {
+	case "", applicationNative:
+		return nil
+	case applicationWeb:
+	default:
+		return problemf("application_type", "%q is not %s or %s", c.ApplicationType, applicationWeb, applicationNative)
+	}
+	for _, uri := range c.RedirectURIs {
+		if webURL(uri) == "" {
+			return problemf("redirect_uris", "%q is for application_type %s (OpenID Connect Registration §2)", uri, applicationNative)
+		}
+	}
+	return nil
+}
+
+// checkLinks: the pages and pictures that a person is shown, and where a person
+// is sent to start again (OIDC Core §4).
+func (c *Client) checkLinks() *problem {
+	for _, link := range []struct{ field, uri string }{
+		{"client_uri", c.ClientURI},
+		{"logo_uri", c.LogoURI},
+		{"policy_uri", c.PolicyURI},
+		{"tos_uri", c.TOSURI},
+		{"initiate_login_uri", c.InitiateLoginURI},
+	} {
+		if link.uri != "" && webURL(link.uri) == "" {
+			return problemf(link.field, "%q is not an http or https URL", link.uri)
+		}
+	}
+	if isPlainHTTP(c.InitiateLoginURI) {
+		return problemf("initiate_login_uri", "%q is not https (OpenID Connect Core §4)", c.InitiateLoginURI)
+	}
+	return nil
+}
+
 func (c *Client) checkScope(known []string) *problem {
 	for s := range strings.FieldsSeq(c.Scope) {
 		if !slices.Contains(known, s) {
@@ -187,13 +235,6 @@ func (c *Client) checkTokens() *problem {
 		return problemf("access_token_format", "%q is not %s or %s", c.AccessTokenFormat, formatJWT, formatOpaque)
 	case slices.Contains(c.Audience, ""):
 		return problemf("audience", "holds an empty value")
-	}
-	for _, link := range []struct{ field, uri string }{
-		{"client_uri", c.ClientURI}, {"logo_uri", c.LogoURI}, {"policy_uri", c.PolicyURI}, {"tos_uri", c.TOSURI},
-	} {
-		if link.uri != "" && webURL(link.uri) == "" {
-			return problemf(link.field, "%q is not an http or https URL", link.uri)
-		}
 	}
 	if c.Lifetimes == nil {
 		return nil

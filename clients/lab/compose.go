@@ -71,17 +71,18 @@ func (c *composer) drivenAudience() string { return c.at[apiServer] + "/frontend
 
 func (c *composer) provider(ctx context.Context, store storage.Store) error {
 	p, err := provider.New(ctx, provider.Config{
-		Issuer:      c.at[op],
-		Store:       store,
-		Clients:     append(registrations(c.at, c.secrets), c.cfg.Clients...),
-		Users:       c.cfg.Users,
-		Scopes:      scopes(c.cfg.Scopes),
-		Lifetimes:   c.cfg.Lifetimes,
-		Logger:      c.logger(op),
-		HomeURL:     c.at[home],
-		Explain:     c.cfg.Explain,
-		RootCAs:     c.cfg.RootCAs,
-		DialContext: c.reaching(loopback.Transport().DialContext),
+		Issuer:       c.at[op],
+		Store:        store,
+		Clients:      append(registrations(c.at, c.secrets), c.cfg.Clients...),
+		Users:        c.cfg.Users,
+		Scopes:       scopes(c.cfg.Scopes),
+		Lifetimes:    c.cfg.Lifetimes,
+		Logger:       c.logger(op),
+		HomeURL:      c.at[home],
+		Explain:      c.cfg.Explain,
+		RootCAs:      c.cfg.RootCAs,
+		DialContext:  c.reaching(loopback.Transport().DialContext),
+		Registration: c.cfg.Registration,
 	})
 	if err != nil {
 		return fmt.Errorf("lab: provider: %w", err)

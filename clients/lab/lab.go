@@ -56,6 +56,8 @@ type Config struct {
 	Scopes []provider.Scope
 	// Lifetimes bound what the provider issues; zero fields take its defaults.
 	Lifetimes provider.Lifetimes
+	// Registration says who may register clients at the provider.
+	Registration provider.Registration
 	// Explain makes the provider's errors say which check failed.
 	Explain bool
 	// Logger receives what happens, without secrets; nil discards.

@@ -27,6 +27,8 @@ type serveOptions struct {
 	explain bool
 	tls     tlsOptions
 	ready   ready
+	// noRegistration turns dynamic registration off.
+	noRegistration bool
 }
 
 func (a *app) newServe() *cobra.Command {
@@ -60,6 +62,7 @@ func (a *app) newServe() *cobra.Command {
 	flags.StringVar(&o.config, "config", "", "read users, clients and scopes from this YAML or JSON `FILE`")
 	flags.StringVar(&o.data, "data", "", "keep the state in this `DIR` (default: forget it at the end)")
 	flags.BoolVar(&o.explain, "explain", false, "say in error answers which check failed")
+	flags.BoolVar(&o.noRegistration, "no-registration", false, "let no client register itself")
 	o.tls.flags(flags)
 	o.ready.flags(flags)
 	return cmd
@@ -79,6 +82,9 @@ func (o *serveOptions) fill(cmd *cobra.Command, file *provider.File) {
 	}
 	if file.Explain != nil && !given("explain") {
 		o.explain = *file.Explain
+	}
+	if on := file.Registration.Enabled; on != nil && !given("no-registration") {
+		o.noRegistration = !*on
 	}
 	o.tls.fill(given, file)
 }
@@ -113,8 +119,10 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	cfg := provider.Config{
 		Issuer: issuer, Store: store, Clients: file.Clients, Users: file.Users, Scopes: file.Scopes,
 		Lifetimes: file.Lifetimes, Explain: o.explain, Logger: a.logger,
-		InsecurePrivateAddresses: file.InsecurePrivateAddresses, RootCAs: secure.roots,
+		InsecurePrivateAddresses: file.InsecurePrivateAddresses, RootCAs: secure.roots, Registration: file.Registration,
 	}
+	enabled := !o.noRegistration
+	cfg.Registration.Enabled = &enabled
 	if file.Clients == nil {
 		cfg.Clients = []provider.Client{nativeClient()}
 	}
@@ -202,10 +210,23 @@ func (o *serveOptions) greet(w io.Writer, cfg *provider.Config, secure *security
 	fmt.Fprintf(table, "  discovery\t%s/.well-known/openid-configuration\n", cfg.Issuer)
 	fmt.Fprintf(table, "  clients\t%s\n", strings.Join(clients, ", "))
 	fmt.Fprintf(table, "  users\t%s\n", userList(cfg.Users))
+	fmt.Fprintf(table, "  registration\t%s\n", registrationText(&cfg.Registration))
 	fmt.Fprintf(table, "  data\t%s\n", data)
 	secure.greet(table)
 	fmt.Fprintf(table, "\nCtrl-C stops it.\n")
 	return table.Flush()
+}
+
+// registrationText says who may register clients.
+func registrationText(r *provider.Registration) string {
+	switch {
+	case r.Enabled != nil && !*r.Enabled:
+		return "off"
+	case r.InitialAccessToken != "":
+		return "with the initial access token"
+	default:
+		return "by everybody who can reach the provider; --no-registration turns it off"
+	}
 }
 
 // userList names the users. Only the passwords of those that exist without

@@ -1,0 +1,142 @@
+package provider
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// Registration says who may register clients (RFC 7591) and how. The zero value
+// lets everybody who reaches the provider.
+type Registration struct {
+	// Enabled is whether there is registration at all; nil means yes. Clients
+	// that are registered already stay.
+	Enabled *bool `yaml:"enabled"`
+	// InitialAccessToken is asked of whoever registers a client (RFC 7591 §3).
+	// Empty: nothing is. It is kept as its SHA-256.
+	InitialAccessToken string `yaml:"initial_access_token"`
+	// SecretLifetime is how long the secrets of registered clients are good.
+	// Zero: for ever.
+	SecretLifetime Duration `yaml:"secret_lifetime"`
+	// MaxClients is how many clients can be registered. Zero: 10,000.
+	MaxClients int `yaml:"max_clients"`
+}
+
+const defaultMaxClients = 10_000
+
+// check: RFC 6750 §2.1 for the token.
+func (r *Registration) check() *problem {
+	const symbols = "-._~+/="
+	switch {
+	case strings.ContainsFunc(r.InitialAccessToken, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune(symbols, c)
+	}):
+		return problemf("registration", "initial_access_token: must be of letters, digits and %s (RFC 6750 §2.1)", symbols)
+	case r.SecretLifetime < 0:
+		return problemf("registration", "secret_lifetime: %s is negative", time.Duration(r.SecretLifetime))
+	case r.MaxClients < 0:
+		return problemf("registration", "max_clients: %d is negative", r.MaxClients)
+	}
+	return nil
+}
+
+// registrar decides who may register and how many.
+type registrar struct {
+	enabled        bool
+	initialToken   storage.Digest // zero: none is asked for
+	secretLifetime time.Duration
+	limit          int
+
+	// changing is held while a registered client is changed or deleted: what
+	// the next one reads is what the last one wrote, secrets and origins alike.
+	// Of two processes on one store the last one would win.
+	changing sync.Mutex
+
+	counting sync.Mutex
+	count    int
+}
+
+// newRegistrar makes the registrar of a store that holds count clients.
+func newRegistrar(r Registration, count int) *registrar {
+	made := &registrar{
+		enabled: r.Enabled == nil || *r.Enabled, secretLifetime: time.Duration(r.SecretLifetime),
+		limit: r.MaxClients, count: count,
+	}
+	if made.limit == 0 {
+		made.limit = defaultMaxClients
+	}
+	if r.InitialAccessToken != "" {
+		made.initialToken = storage.DigestOf(r.InitialAccessToken)
+	}
+	return made
+}
+
+// open reports whether anybody may register a client.
+func (g *registrar) open() bool { return g.initialToken.IsZero() }
+
+// checkInitialToken: RFC 7591 §3, RFC 6750 §2.1.
+func (g *registrar) checkInitialToken(r *http.Request) error {
+	if g.open() {
+		return nil
+	}
+	token := headerToken(r)
+	if token == "" {
+		return errNoToken
+	}
+	if !sameDigest(storage.DigestOf(token), g.initialToken) {
+		return refuse(errInvalidToken, check{What: "The initial access token is wrong.", Section: rfc("7591", "3")})
+	}
+	return nil
+}
+
+// add runs store unless there are as many clients as there may be.
+func (g *registrar) add(store func() error) error {
+	if !g.grow(1) {
+		base := *fosite.ErrAccessDenied
+		return refuse(&base, check{
+			What: fmt.Sprintf("No more clients can register: there are %d, as many as there may be (max_clients).", g.limit), Section: rfc("7591", "5"),
+		})
+	}
+	err := store()
+	if err != nil {
+		g.grow(-1)
+	}
+	return err
+}
+
+// grow counts clients that come or go, and reports whether that may be.
+func (g *registrar) grow(by int) bool {
+	g.counting.Lock()
+	defer g.counting.Unlock()
+	if by > 0 && g.count+by > g.limit {
+		return false
+	}
+	g.count += by
+	return true
+}
+
+// What a request to the registration endpoints lacks, RFC 6750 §3.1. Without
+// any token there is no error code.
+var (
+	errNoToken      = refuse(&fosite.RFC6749Error{CodeField: http.StatusUnauthorized}, check{})
+	errInvalidToken = &fosite.RFC6749Error{ErrorField: "invalid_token", CodeField: http.StatusUnauthorized}
+)
+
+// headerToken is the token of the Authorization header, RFC 6750 §2.1; "" if
+// there is none. A registration is JSON, so there is no other place for it.
+func headerToken(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || len(r.Header.Values("Authorization")) > 1 {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+func sameDigest(a, b storage.Digest) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
