@@ -32,11 +32,6 @@ const (
 	sessionClients
 )
 
-var kinds = []kind{
-	codes, accessTokens, refreshTokens, sessions, grants, consents, keys,
-	clients, onces, pushedRequests, deviceCodes, sessionClients,
-}
-
 func (k kind) bucket() []byte {
 	switch k {
 	case codes:

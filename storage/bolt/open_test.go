@@ -73,7 +73,7 @@ func exchange(n int) storage.Changes {
 	return storage.Changes{
 		At: start,
 		Grants: []storage.Grant{{
-			ID: id, ClientID: "client", Subject: "alice", Scopes: []string{"openid", "offline_access"},
+			ID: id, ClientID: "client", Subject: "alice", SessionID: "sid", Scopes: []string{"openid", "offline_access"},
 			RedirectURI: "http://client.example/callback", Nonce: "nonce", AMR: []string{"pwd"},
 			AuthTime: start, RequestedAt: start, CreatedAt: start, ExpiresAt: start.Add(time.Hour),
 		}},

@@ -158,6 +158,59 @@ func TestRequestsOfOneTransaction(t *testing.T) {
 	})
 }
 
+// What is used once is used by one of a transaction as well.
+func TestUsesOfOneTransaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := openStore(t, nil)
+		id := storage.DigestOf("it")
+		commit(t, s, storage.Changes{
+			Sessions:       []storage.Session{{ID: id, SID: "sid"}},
+			Clients:        []storage.Client{{ID: "old"}},
+			PushedRequests: []storage.PushedRequest{{ID: id}},
+			DeviceCodes:    []storage.DeviceCode{{ID: id, UserCode: "old"}},
+		})
+		uses := []struct {
+			name  string
+			again error
+			storage.Changes
+		}{
+			{"identifier", storage.ErrSeen, storage.Changes{Once: []storage.Once{{ID: id}}}},
+			{"pushed request", storage.ErrUsed, storage.Changes{ClaimPushedRequest: id}},
+			{"decision", storage.ErrUsed, storage.Changes{DecideDevice: &storage.DeviceDecision{ID: id}}},
+			{"device code", storage.ErrUsed, storage.Changes{RedeemDeviceCode: id}},
+			{"client", storage.ErrExists, storage.Changes{Clients: []storage.Client{{ID: "new"}}}},
+			{"update after deletion", storage.ErrNotFound, storage.Changes{
+				UpdateClients: []storage.Client{{ID: "old"}}, DeleteClients: []string{"old"},
+			}},
+			{"user code", storage.ErrExists, storage.Changes{DeviceCodes: []storage.DeviceCode{{ID: storage.DigestOf("new"), UserCode: "new"}}}},
+			{"session", storage.ErrEnded, storage.Changes{
+				RequireSession: id, EndSessions: []storage.Digest{id}, SignOut: []string{"sid"},
+			}},
+		}
+		var all []storage.Changes
+		for _, u := range uses {
+			u.At = start
+			all = append(all, u.Changes, u.Changes)
+		}
+		before := lastTransaction(t, s)
+		release, results := queued(t, s, all)
+		release()
+		errs := results()
+		for i, u := range uses {
+			first, second := errs[2*i], errs[2*i+1] // in whichever order they came
+			if first != nil {
+				first, second = second, first
+			}
+			if first != nil || !errors.Is(second, u.again) {
+				t.Errorf("%s: got %v and %v, want nil and %v", u.name, first, second, u.again)
+			}
+		}
+		if n := lastTransaction(t, s) - before; n != 1 {
+			t.Errorf("took %d transactions, want 1", n)
+		}
+	})
+}
+
 func TestRefusalsWriteNothing(t *testing.T) {
 	s, _ := openStore(t, nil)
 	before := lastTransaction(t, s)
@@ -290,6 +343,16 @@ func TestRefusesWhatCannotBeWritten(t *testing.T) {
 		"grant with an endless ID":     {Grants: []storage.Grant{{ID: long}}},
 		"key with an endless ID":       {Keys: []storage.Key{{ID: long}}},
 		"consent with endless names":   {Consents: []storage.Consent{{ConsentID: storage.ConsentID{Subject: long}}}},
+		"client with an endless ID":    {Clients: []storage.Client{{ID: long}}},
+		"update with an endless ID":    {UpdateClients: []storage.Client{{ID: long}}},
+		"grant of an endless session":  {Grants: []storage.Grant{{ID: "grant", SessionID: long}}},
+		"client of an endless session": {SessionClients: []storage.SessionClient{{SID: long, ClientID: "client"}}},
+		"endless client of a session":  {SessionClients: []storage.SessionClient{{SID: "sid", ClientID: long}}},
+		"device code with an endless user code": {
+			DeviceCodes: []storage.DeviceCode{{ID: storage.DigestOf("x"), UserCode: long}},
+		},
+		"identifier until 10000":       {Once: []storage.Once{{ID: storage.DigestOf("x"), ExpiresAt: never}}},
+		"decision in the year 10000":   {At: never, DecideDevice: &storage.DeviceDecision{ID: storage.DigestOf("x")}},
 		"session until 10000":          {Sessions: []storage.Session{{ID: storage.DigestOf("x"), ExpiresAt: never}}},
 		"revocation in the year 10000": {At: never, RevokeGrants: []string{"grant"}},
 	} {
@@ -299,7 +362,18 @@ func TestRefusesWhatCannotBeWritten(t *testing.T) {
 	}
 	commit(t, s, storage.Changes{
 		At: start, RevokeGrants: []string{long}, DeleteConsents: []storage.ConsentID{{Subject: long}}, DeleteKeys: []string{long},
+		SignOut: []string{long}, DeleteClients: []string{long},
 	})
+	_, clientErr := s.Client(t.Context(), long)
+	_, deviceErr := s.DeviceCodeOf(t.Context(), long)
+	for _, err := range []error{clientErr, deviceErr} {
+		if !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("got error %v, want %v", err, storage.ErrNotFound)
+		}
+	}
+	if clients, err := s.SessionClients(t.Context(), long); len(clients) != 0 || err != nil {
+		t.Errorf("clients of an endless session: %d, %v; want none", len(clients), err)
+	}
 	if _, err := s.Consent(t.Context(), long, ""); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("got error %v, want %v", err, storage.ErrNotFound)
 	}

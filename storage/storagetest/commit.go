@@ -1,6 +1,8 @@
 package storagetest
 
 import (
+	"maps"
+
 	"github.com/oidclab/oidclab/storage"
 )
 
@@ -12,9 +14,11 @@ var commitRules = []rule{
 	{"what comes of a revoked grant is ErrRevoked", insertRevoked},
 	{"a grant may come with what comes of it", func(f *fixture) { f.commit(oneOfEach()); f.holdsOneOfEach() }},
 	{"a grant may come after what is asked of it", insertTokensOnly},
-	{"sessions, consents and keys are replaced", replace},
+	{"a user code belongs to one device code", insertUserCode},
+	{"sessions, their clients, consents and keys are replaced", replace},
+	{"a client is replaced if it is there", updateClient},
 	{"a record without an identifier is refused", insertNameless},
-	{"a revocation without a time is refused", revokeTimeless},
+	{"what notes a time is refused without one", timeless},
 	{"changes that are refused leave nothing", allOrNothing},
 	{"changes that are refused do not disturb the next", func(f *fixture) {
 		f.refuse(aCode.of(start, "none"), storage.ErrNotFound)
@@ -23,19 +27,39 @@ var commitRules = []rule{
 	}},
 }
 
-// inserts are the four sorts of record that must be new.
-var inserts = map[string]func(c *storage.Changes, id, grantID string){
-	"grant":         func(c *storage.Changes, id, _ string) { c.Grants = append(c.Grants, newGrant(id)) },
-	"code":          aCode.add,
-	"refresh token": aRefreshToken.add,
-	"access token": func(c *storage.Changes, id, grantID string) {
-		c.AccessTokens = append(c.AccessTokens, newAccessToken(id, grantID))
-	},
+// insert puts a record of a sort that must be new into changes.
+type insert func(c *storage.Changes, id, grantID string)
+
+var (
+	// insertsOfGrant are those that come of a grant.
+	insertsOfGrant = map[string]insert{
+		"code":          aCode.add,
+		"refresh token": aRefreshToken.add,
+		"access token": func(c *storage.Changes, id, grantID string) {
+			c.AccessTokens = append(c.AccessTokens, newAccessToken(id, grantID))
+		},
+	}
+	// insertsOfNone are the others.
+	insertsOfNone = map[string]insert{
+		"grant":  func(c *storage.Changes, id, _ string) { c.Grants = append(c.Grants, newGrant(id)) },
+		"client": func(c *storage.Changes, id, _ string) { c.Clients = append(c.Clients, newClient(id)) },
+		"pushed request": func(c *storage.Changes, id, _ string) {
+			c.PushedRequests = append(c.PushedRequests, newPushedRequest(id))
+		},
+		"device code": func(c *storage.Changes, id, _ string) { c.DeviceCodes = append(c.DeviceCodes, newDeviceCode(id)) },
+	}
+)
+
+// inserts are all of them.
+func inserts() map[string]insert {
+	all := maps.Clone(insertsOfGrant)
+	maps.Copy(all, insertsOfNone)
+	return all
 }
 
 func insertExisting(f *fixture) {
 	f.commit(storage.Changes{Grants: []storage.Grant{newGrant("parent")}})
-	for name, insert := range inserts {
+	for name, insert := range inserts() {
 		var c storage.Changes
 		insert(&c, name, "parent")
 		f.commit(c)
@@ -49,7 +73,7 @@ func insertExisting(f *fixture) {
 
 func insertTwice(f *fixture) {
 	f.commit(storage.Changes{Grants: []storage.Grant{newGrant("grant")}})
-	for name, insert := range inserts {
+	for name, insert := range inserts() {
 		var c storage.Changes
 		insert(&c, name, "grant")
 		insert(&c, name, "grant")
@@ -58,22 +82,17 @@ func insertTwice(f *fixture) {
 }
 
 func insertOrphan(f *fixture) {
-	for name, insert := range inserts {
+	for name, insert := range insertsOfGrant {
 		var c storage.Changes
 		insert(&c, name, "none")
-		if name != "grant" {
-			f.refuse(c, storage.ErrNotFound)
-		}
+		f.refuse(c, storage.ErrNotFound)
 	}
 }
 
 func insertRevoked(f *fixture) {
 	f.commit(storage.Changes{Grants: []storage.Grant{newGrant("grant")}})
 	f.commit(storage.Changes{RevokeGrants: []string{"grant"}})
-	for name, insert := range inserts {
-		if name == "grant" {
-			continue
-		}
+	for name, insert := range insertsOfGrant {
 		var c storage.Changes
 		insert(&c, name, "grant")
 		f.refuse(c, storage.ErrRevoked)
@@ -93,22 +112,59 @@ func insertTokensOnly(f *fixture) {
 	f.holdsOneOfEach()
 }
 
+func insertUserCode(f *fixture) {
+	taken, other := newDeviceCode("device"), newDeviceCode("other")
+	other.UserCode = taken.UserCode
+	f.refuse(storage.Changes{DeviceCodes: []storage.DeviceCode{taken, other}}, storage.ErrExists)
+	f.commit(storage.Changes{DeviceCodes: []storage.DeviceCode{taken}})
+	f.refuse(storage.Changes{DeviceCodes: []storage.DeviceCode{other}}, storage.ErrExists)
+	// Even if it was used.
+	f.commit(storage.Changes{RedeemDeviceCode: taken.ID})
+	f.refuse(storage.Changes{DeviceCodes: []storage.DeviceCode{other}}, storage.ErrExists)
+
+	_, err := f.store.DeviceCode(f.Context(), other.ID)
+	f.wants("the other", err, storage.ErrNotFound)
+	got, err := f.store.DeviceCodeOf(f.Context(), taken.UserCode)
+	f.equal("device code", []any{got.ID, err}, []any{taken.ID, nil})
+}
+
 func replace(f *fixture) {
 	before := oneOfEach()
 	before.Sessions[0].Subject, before.Sessions[0].AMR = "bob", []string{"a", "b", "c"}
+	before.SessionClients[0].Subject = "bob"
 	before.Consents[0].Scopes = []string{"x", "y", "z"}
 	before.Keys[0].Material = []byte("longer than what follows it")
 	f.commit(before)
 	after := oneOfEach()
-	f.commit(storage.Changes{Sessions: after.Sessions, Consents: after.Consents, Keys: after.Keys})
+	f.commit(storage.Changes{
+		Sessions: after.Sessions, SessionClients: after.SessionClients, Consents: after.Consents, Keys: after.Keys,
+	})
 	f.holdsOneOfEach()
 
 	// The last of several in one is the one that stays.
 	f.commit(storage.Changes{
-		Sessions: []storage.Session{before.Sessions[0], after.Sessions[0]},
-		Consents: []storage.Consent{before.Consents[0], after.Consents[0]},
-		Keys:     []storage.Key{before.Keys[0], after.Keys[0]},
+		Sessions:       []storage.Session{before.Sessions[0], after.Sessions[0]},
+		SessionClients: []storage.SessionClient{before.SessionClients[0], after.SessionClients[0]},
+		Consents:       []storage.Consent{before.Consents[0], after.Consents[0]},
+		Keys:           []storage.Key{before.Keys[0], after.Keys[0]},
 	})
+	f.holdsOneOfEach()
+}
+
+func updateClient(f *fixture) {
+	before := oneOfEach()
+	before.Clients[0].Metadata, before.Clients[0].SecretHash = []byte(`{"longer than":"what follows it"}`), storage.Digest{}
+	f.commit(before)
+	after := oneOfEach().Clients
+	f.commit(storage.Changes{UpdateClients: after})
+	f.holdsOneOfEach()
+
+	// The last of several in one is the one that stays.
+	f.commit(storage.Changes{UpdateClients: []storage.Client{before.Clients[0], after[0]}})
+	f.holdsOneOfEach()
+
+	f.refuse(storage.Changes{UpdateClients: []storage.Client{before.Clients[0], newClient("none")}}, storage.ErrNotFound)
+	f.refuse(storage.Changes{Clients: []storage.Client{newClient("new")}, UpdateClients: []storage.Client{newClient("new")}}, storage.ErrNotFound)
 	f.holdsOneOfEach()
 }
 
@@ -129,92 +185,37 @@ func insertNameless(f *fixture) {
 	f.refuseBad("refresh token without ID", storage.Changes{RefreshTokens: []storage.RefreshToken{{GrantID: "grant"}}})
 	f.refuseBad("session without ID", storage.Changes{Sessions: []storage.Session{{}}})
 	f.refuseBad("key without ID", storage.Changes{Keys: []storage.Key{{}}})
+	f.refuseBad("client without ID", storage.Changes{Clients: []storage.Client{{}}})
+	f.refuseBad("update of a client without ID", storage.Changes{UpdateClients: []storage.Client{{}}})
+	f.refuseBad("zero identifier", storage.Changes{Once: []storage.Once{{}}})
+	f.refuseBad("pushed request without ID", storage.Changes{PushedRequests: []storage.PushedRequest{{}}})
+	f.refuseBad("device code without ID", storage.Changes{DeviceCodes: []storage.DeviceCode{{UserCode: "x"}}})
+	f.refuseBad("device code without user code", storage.Changes{DeviceCodes: []storage.DeviceCode{{ID: storage.DigestOf("x")}}})
+	f.refuseBad("client of no session", storage.Changes{SessionClients: []storage.SessionClient{{ClientID: "client"}}})
+	f.refuseBad("session of no client", storage.Changes{SessionClients: []storage.SessionClient{{SID: "sid of session"}}})
 	f.holdsOneOfEach()
 
 	// Looking for such names is no mistake.
 	f.commit(storage.Changes{
 		RevokeGrants: []string{""}, RevokeAccessTokens: []storage.Digest{{}}, EndSessions: []storage.Digest{{}},
-		DeleteConsents: []storage.ConsentID{{}}, DeleteKeys: []string{""},
+		SignOut: []string{""}, PollDeviceCodes: []storage.Digest{{}},
+		DeleteClients: []string{""}, DeleteConsents: []storage.ConsentID{{}}, DeleteKeys: []string{""},
 	})
 	f.holdsOneOfEach()
 }
 
-func revokeTimeless(f *fixture) {
+func timeless(f *fixture) {
 	f.commit(oneOfEach())
-	f.refuseBad("grant", storage.Changes{RevokeGrants: []string{"grant"}})
-	f.refuseBad("access token", storage.Changes{RevokeAccessTokens: []storage.Digest{storage.DigestOf("access")}})
+	for name, c := range map[string]storage.Changes{
+		"revoked grant":          {RevokeGrants: []string{"grant"}},
+		"revoked access token":   {RevokeAccessTokens: []storage.Digest{storage.DigestOf("access")}},
+		"claimed pushed request": {ClaimPushedRequest: storage.DigestOf("pushed")},
+		"decided device code":    {DecideDevice: &storage.DeviceDecision{ID: storage.DigestOf("device")}},
+		"redeemed device code":   {RedeemDeviceCode: storage.DigestOf("device")},
+		"polled device code":     {PollDeviceCodes: []storage.Digest{storage.DigestOf("device")}},
+		"sign-out":               {SignOut: []string{"sid of session"}},
+	} {
+		f.refuseBad(name, c)
+	}
 	f.holdsOneOfEach()
-}
-
-// allOrNothing tries every way to be refused together with changes to
-// everything that is there.
-func allOrNothing(f *fixture) {
-	f.commit(oneOfEach())
-	f.commit(storage.Changes{Grants: []storage.Grant{newGrant("revoked"), newGrant("other")}})
-	f.commit(storage.Changes{Codes: []storage.Code{newCode("of revoked", "revoked"), newCode("used", "other")}})
-	f.commit(storage.Changes{RevokeGrants: []string{"revoked"}})
-	f.commit(aCode.of(start, "used"))
-
-	u := universeOfOne
-	u.grants = append([]string{"new"}, u.grants...)
-	u.digests = append([]storage.Digest{storage.DigestOf("new")}, u.digests...)
-	u.consents = append([]storage.ConsentID{{Subject: "new", ClientID: "new"}}, u.consents...)
-	before := u.snapshot(f.Context(), f.store)
-
-	type refusal struct {
-		name string
-		want error
-		add  func(c *storage.Changes)
-	}
-	refusals := []refusal{
-		{"code missing", storage.ErrNotFound, func(c *storage.Changes) { aCode.spend(c, "none") }},
-		{"code used", storage.ErrUsed, func(c *storage.Changes) { aCode.spend(c, "used") }},
-		{"code revoked", storage.ErrRevoked, func(c *storage.Changes) { aCode.spend(c, "of revoked") }},
-		{"refresh token missing", storage.ErrNotFound, func(c *storage.Changes) { aRefreshToken.spend(c, "none") }},
-	}
-	for name, insert := range inserts {
-		refusals = append(refusals, refusal{name + " twice", storage.ErrExists, func(c *storage.Changes) {
-			insert(c, "twice", "grant")
-			insert(c, "twice", "grant")
-		}})
-		if name != "grant" {
-			refusals = append(refusals,
-				refusal{name + " without grant", storage.ErrNotFound, func(c *storage.Changes) { insert(c, "x", "none") }},
-				refusal{name + " of revoked grant", storage.ErrRevoked, func(c *storage.Changes) { insert(c, "x", "revoked") }},
-			)
-		}
-	}
-	for _, r := range refusals {
-		c := everything()
-		r.add(&c)
-		f.refuse(c, r.want)
-		f.equal("store after "+r.name, u.snapshot(f.Context(), f.store), before)
-	}
-
-	// The very same changes are accepted without what was wrong.
-	f.commit(everything())
-	f.equal("code", aCode.usedAt(f, "code"), start.Add(9))
-}
-
-// everything returns changes that touch every record of oneOfEach and add one
-// called "new" of each sort.
-func everything() storage.Changes {
-	changed := newSession("session")
-	changed.Subject = "bob"
-	return storage.Changes{
-		At:                 start.Add(9),
-		RedeemCode:         storage.DigestOf("code"),
-		RotateRefreshToken: storage.DigestOf("refresh"),
-		Grants:             []storage.Grant{newGrant("new")},
-		Codes:              []storage.Code{newCode("new", "new")},
-		AccessTokens:       []storage.AccessToken{newAccessToken("new", "grant")},
-		RefreshTokens:      []storage.RefreshToken{newRefreshToken("new", "grant")},
-		Sessions:           []storage.Session{newSession("new"), changed},
-		Consents:           []storage.Consent{newConsent("new", "new")},
-		Keys:               []storage.Key{newKey("new")},
-		RevokeGrants:       []string{"grant"},
-		RevokeAccessTokens: []storage.Digest{storage.DigestOf("access")},
-		DeleteConsents:     []storage.ConsentID{{Subject: "alice", ClientID: "client"}},
-		DeleteKeys:         []string{"key"},
-	}
 }

@@ -10,12 +10,16 @@
 //	run.go        Run and the list of rules
 //	records.go    what goes in comes out
 //	spend.go      codes and refresh tokens are spent once
+//	use.go        what else is used once, and a session that is required
 //	race.go       … by 64 at the same time
-//	commit.go     the other preconditions, and all or nothing
+//	commit.go     the other preconditions
+//	nothing.go    all or nothing: every way to be refused
 //	remove.go     revocation and deletion
+//	signout.go    what ends with a session
 //	sweep.go      what expires, and when
 //	lifecycle.go  Ping, Close, contexts
 //	random.go     random operations give the same answers as Model
 //	model*.go     Model, the store that is obviously right
 //	fixture.go    records to test with
+//	snapshot.go   all that a store holds, to be compared
 package storagetest

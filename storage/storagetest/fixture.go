@@ -1,9 +1,7 @@
 package storagetest
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -79,20 +77,22 @@ func (f *fixture) revokedAt(grantID string, want time.Time) {
 // newGrant returns a grant with every field set. It lasts a day.
 func newGrant(id string) storage.Grant {
 	return storage.Grant{
-		ID:          id,
-		ClientID:    "client of " + id,
-		Subject:     "alice",
-		SessionID:   "sid of " + id,
-		Scopes:      []string{"openid", "offline_access"},
-		Audience:    []string{"http://api.example"},
-		RedirectURI: "http://client.example/callback?a=b&c=<d>",
-		Nonce:       "nonce of " + id,
-		ACR:         "1",
-		AMR:         []string{"pwd", "otp"},
-		AuthTime:    start.Add(-time.Hour - 1),
-		RequestedAt: start.Add(-time.Minute - 2),
-		CreatedAt:   start,
-		ExpiresAt:   start.Add(24 * time.Hour),
+		ID:           id,
+		ClientID:     "client of " + id,
+		Subject:      "alice",
+		SessionID:    "sid of " + id,
+		SessionBound: true,
+		Scopes:       []string{"openid", "offline_access"},
+		Audience:     []string{"http://api.example"},
+		RedirectURI:  "http://client.example/callback?a=b&c=<d>",
+		Nonce:        "nonce of " + id,
+		Claims:       []byte(`{"userinfo":{"name":null}}`),
+		ACR:          "1",
+		AMR:          []string{"pwd", "otp"},
+		AuthTime:     start.Add(-time.Hour - 1),
+		RequestedAt:  start.Add(-time.Minute - 2),
+		CreatedAt:    start,
+		ExpiresAt:    start.Add(24 * time.Hour),
 	}
 }
 
@@ -103,6 +103,7 @@ func newCode(id, grantID string) storage.Code {
 		GrantID:             grantID,
 		CodeChallenge:       "challenge of " + id,
 		CodeChallengeMethod: "S256",
+		JKT:                 "key of " + id,
 		ExpiresAt:           start.Add(time.Minute),
 	}
 }
@@ -115,6 +116,7 @@ func newAccessToken(id, grantID string) storage.AccessToken {
 		JTI:       "jti of " + id,
 		Scopes:    []string{"openid"},
 		Audience:  []string{"http://api.example"},
+		JKT:       "key of " + id,
 		IssuedAt:  start,
 		ExpiresAt: start.Add(time.Hour),
 	}
@@ -125,6 +127,7 @@ func newRefreshToken(id, grantID string) storage.RefreshToken {
 	return storage.RefreshToken{
 		ID:        storage.DigestOf(id),
 		GrantID:   grantID,
+		JKT:       "key of " + id,
 		IssuedAt:  start,
 		ExpiresAt: start.Add(2 * time.Hour),
 	}
@@ -153,47 +156,56 @@ func newConsent(subject, clientID string) storage.Consent {
 }
 
 func newKey(id string) storage.Key {
-	return storage.Key{ID: id, Use: "sig", Algorithm: "RS256", Material: []byte{0, 1, 0xff}, CreatedAt: start}
+	return storage.Key{
+		ID: id, Use: "sig", Algorithm: "RS256", Material: []byte{0, 1, 0xff},
+		CreatedAt: start, ActiveFrom: start.Add(time.Minute + 4), ExpiresAt: start.Add(time.Hour + 5),
+	}
 }
 
-// universe is every identifier that a test uses, so that all of a store can
-// be read.
-type universe struct {
-	grants   []string
-	digests  []storage.Digest
-	consents []storage.ConsentID
+func newClient(id string) storage.Client {
+	return storage.Client{
+		ID:                id,
+		Metadata:          []byte(`{"client_name":"<` + id + `>"}`),
+		SecretHash:        storage.DigestOf("secret of " + id),
+		SecretExpiresAt:   start.Add(time.Hour + 6),
+		RegistrationToken: storage.DigestOf("registration token of " + id),
+		CreatedAt:         start.Add(-time.Hour - 7),
+		UpdatedAt:         start,
+	}
 }
 
-// snapshot reads all of a store. Errors but ErrNotFound are in it too.
-func (u universe) snapshot(ctx context.Context, s storage.Store) map[string]any {
-	all := map[string]any{}
-	note := func(name string, err error, records ...any) {
-		switch {
-		case err == nil:
-			all[name] = records
-		case !errors.Is(err, storage.ErrNotFound):
-			all[name] = err.Error()
-		}
+// newOnce returns an identifier that lasts five minutes.
+func newOnce(id string) storage.Once {
+	return storage.Once{ID: storage.DigestOf(id), ExpiresAt: start.Add(5 * time.Minute)}
+}
+
+// newPushedRequest returns a pushed request that lasts ninety seconds.
+func newPushedRequest(id string) storage.PushedRequest {
+	return storage.PushedRequest{
+		ID:        storage.DigestOf(id),
+		ClientID:  "client of " + id,
+		Form:      map[string][]string{"scope": {"openid"}, "state": {"<state> of " + id, ""}},
+		JKT:       "key of " + id,
+		CreatedAt: start,
+		ExpiresAt: start.Add(90 * time.Second),
 	}
-	for _, id := range u.grants {
-		g, err := s.Grant(ctx, id)
-		note("grant "+id, err, g)
+}
+
+// newDeviceCode returns a device code that lasts ten minutes.
+func newDeviceCode(id string) storage.DeviceCode {
+	return storage.DeviceCode{
+		ID:        storage.DigestOf(id),
+		UserCode:  "user code of " + id,
+		ClientID:  "client of " + id,
+		Scopes:    []string{"openid"},
+		Audience:  []string{"http://api.example"},
+		Interval:  5*time.Second + 1,
+		CreatedAt: start,
+		ExpiresAt: start.Add(10 * time.Minute),
 	}
-	for i, id := range u.digests {
-		code, codeGrant, err := s.Code(ctx, id)
-		note(fmt.Sprintf("code %d", i), err, code, codeGrant)
-		access, accessGrant, err := s.AccessToken(ctx, id)
-		note(fmt.Sprintf("access token %d", i), err, access, accessGrant)
-		refresh, refreshGrant, err := s.RefreshToken(ctx, id)
-		note(fmt.Sprintf("refresh token %d", i), err, refresh, refreshGrant)
-		session, err := s.Session(ctx, id)
-		note(fmt.Sprintf("session %d", i), err, session)
-	}
-	for _, id := range u.consents {
-		consent, err := s.Consent(ctx, id.Subject, id.ClientID)
-		note(fmt.Sprintf("consent %+v", id), err, consent)
-	}
-	keys, err := s.Keys(ctx)
-	note("keys", err, keys)
-	return all
+}
+
+// newSessionClient returns what a session that lasts three hours reached.
+func newSessionClient(sid, clientID string) storage.SessionClient {
+	return storage.SessionClient{SID: sid, ClientID: clientID, Subject: "alice at " + clientID, ExpiresAt: start.Add(3 * time.Hour)}
 }

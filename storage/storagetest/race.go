@@ -17,6 +17,12 @@ const (
 var raceRules = []rule{
 	{"one of 64 redeems a code", func(f *fixture) { raceFor(f, aCode) }},
 	{"one of 64 rotates a refresh token", func(f *fixture) { raceFor(f, aRefreshToken) }},
+	{"one of 64 brings an identifier", func(f *fixture) { raceToUse(f, anIdentifier) }},
+	{"one of 64 claims a pushed request", func(f *fixture) { raceToUse(f, aPushedRequest) }},
+	{"one of 64 decides", func(f *fixture) { raceToUse(f, aDecision) }},
+	{"one of 64 redeems a device code", func(f *fixture) { raceToUse(f, aDeviceCode) }},
+	{"one of 64 takes a user code", raceForUserCode},
+	{"nothing is issued after a sign-out, and no client is missed", raceSignOut},
 	{"all of 64 commit what does not conflict", raceApart},
 }
 
@@ -50,6 +56,102 @@ func raceFor(f *fixture, s spendable) {
 			f.Errorf("%s: grant lives after the reuse", id)
 		}
 	}
+}
+
+// raceToUse lets many use the same one, each for a grant of its own.
+func raceToUse(f *fixture, u usable) {
+	for round := range rounds {
+		id := fmt.Sprintf("round %d", round)
+		u.given(f, id)
+		oneWins(f, id, u.again, func(c *storage.Changes, _ string) { u.use(c, id) })
+	}
+}
+
+// raceForUserCode lets many insert device codes with one user code.
+func raceForUserCode(f *fixture) {
+	for round := range rounds {
+		id := fmt.Sprintf("round %d", round)
+		oneWins(f, id, storage.ErrExists, func(c *storage.Changes, racer string) {
+			device := newDeviceCode(racer)
+			device.UserCode = id
+			c.DeviceCodes = []storage.DeviceCode{device}
+		})
+	}
+}
+
+// oneWins lets many commit changes of which one can succeed, each with a grant
+// of its own.
+func oneWins(f *fixture, id string, want error, add func(c *storage.Changes, racer string)) {
+	f.Helper()
+	name := func(racer int) string { return fmt.Sprintf("%s, racer %d", id, racer) }
+	errs := together(func(racer int) error {
+		c := storage.Changes{At: start, Grants: []storage.Grant{newGrant(name(racer))}}
+		add(&c, name(racer))
+		return f.store.Commit(f.Context(), c)
+	})
+	winners := 0
+	for racer, err := range errs {
+		grant, readErr := f.store.Grant(f.Context(), name(racer))
+		if err == nil {
+			winners++
+			f.equal("the winner's grant", []any{grant, readErr}, []any{newGrant(name(racer)), nil})
+		} else {
+			f.wants(name(racer), err, want)
+			f.wants("a loser's grant", readErr, storage.ErrNotFound)
+		}
+	}
+	if winners != 1 {
+		f.Errorf("%s: %d succeeded, want 1", id, winners)
+	}
+}
+
+// raceSignOut lets many be issued a grant on the strength of a session that one
+// ends meanwhile. Each gets none, or one that the sign-out revokes, and the
+// client of each that gets one is known to whoever ended the session.
+func raceSignOut(f *fixture) {
+	issued := 0
+	for round := range rounds {
+		id := fmt.Sprintf("round %d", round)
+		session := newSession(id)
+		f.commit(storage.Changes{Sessions: []storage.Session{session}})
+		name := func(racer int) string { return fmt.Sprintf("%s, racer %02d", id, racer) }
+		var told []storage.SessionClient
+		errs := together(func(racer int) error {
+			if racer == racers/2 {
+				err := f.store.Commit(f.Context(), storage.Changes{
+					At: start, EndSessions: []storage.Digest{session.ID}, SignOut: []string{session.SID},
+				})
+				clients, readErr := f.store.SessionClients(f.Context(), session.SID)
+				told = clients
+				return errors.Join(err, readErr)
+			}
+			return f.store.Commit(f.Context(), storage.Changes{
+				RequireSession: session.ID,
+				Grants:         []storage.Grant{grantOf(name(racer), session.SID, true)},
+				SessionClients: []storage.SessionClient{newSessionClient(session.SID, name(racer))},
+			})
+		})
+		f.equal("sign-out", errs[racers/2], nil)
+		var want []storage.SessionClient
+		for racer, err := range errs {
+			switch {
+			case racer == racers/2:
+			case err == nil:
+				want = append(want, newSessionClient(session.SID, name(racer)))
+				f.revokedAt(name(racer), start)
+			default:
+				_, readErr := f.store.Grant(f.Context(), name(racer))
+				f.wants(name(racer), err, storage.ErrEnded)
+				f.wants("its grant", readErr, storage.ErrNotFound)
+			}
+		}
+		issued += len(want)
+		f.equal("number of clients told", len(told), len(want))
+		if len(want) > 0 {
+			f.equal("clients told", told, want)
+		}
+	}
+	f.Logf("%d of %d came before the sign-out", issued, rounds*(racers-1))
 }
 
 func raceApart(f *fixture) {

@@ -13,7 +13,7 @@ import (
 )
 
 // operations is how many a random run does.
-const operations = 150
+const operations = 200
 
 // RunRandom does random operations, which follow from the seed, to a new store
 // and to Model, and tests that both give the same answers and hold the same.
@@ -37,11 +37,12 @@ func RunRandom(t *testing.T, open func(t *testing.T) storage.Store, seed uint64)
 
 // few names all that random operations touch.
 var few = universe{
-	grants: []string{"g0", "g1", "g2", "g3"},
-	digests: []storage.Digest{
-		storage.DigestOf("0"), storage.DigestOf("1"), storage.DigestOf("2"), storage.DigestOf("3"), storage.DigestOf("4"),
-	},
-	consents: []storage.ConsentID{{Subject: "alice", ClientID: "c"}, {Subject: "bob", ClientID: "c"}},
+	grants:    []string{"g0", "g1", "g2"},
+	digests:   []storage.Digest{storage.DigestOf("0"), storage.DigestOf("1"), storage.DigestOf("2")},
+	consents:  []storage.ConsentID{{Subject: "alice", ClientID: "c"}, {Subject: "bob", ClientID: "c"}},
+	clients:   []string{"c", "d"},
+	sids:      []string{"s", "sc"},
+	userCodes: []string{"u0", "u1", "u2"},
 }
 
 type random struct{ *rand.Rand }
@@ -49,8 +50,8 @@ type random struct{ *rand.Rand }
 // operate does one operation to both stores and returns both answers.
 func (r *random) operate(t *testing.T, store, model storage.Store) (what, got, want string) {
 	t.Helper()
-	if r.once(8) {
-		now, limit := r.time(), r.IntN(6)
+	if r.once(10) {
+		now, limit := r.time(), r.IntN(16)
 		sweep := func(s storage.Store) string {
 			n, err := s.Sweep(t.Context(), now, limit)
 			return fmt.Sprintf("%d removed, %s", n, reason(err))
@@ -58,12 +59,14 @@ func (r *random) operate(t *testing.T, store, model storage.Store) (what, got, w
 		return fmt.Sprintf("Sweep(start%+v, %d)", now.Sub(start), limit), sweep(store), sweep(model)
 	}
 	c := r.changes()
-	return fmt.Sprintf("Commit(%+v)", c), reason(store.Commit(t.Context(), c)), reason(model.Commit(t.Context(), c))
+	return fmt.Sprintf("Commit(%+v, decision %+v)", c, c.DecideDevice), reason(store.Commit(t.Context(), c)), reason(model.Commit(t.Context(), c))
 }
 
 // reason is what a caller can tell of an error.
 func reason(err error) string {
-	for _, known := range []error{storage.ErrNotFound, storage.ErrUsed, storage.ErrRevoked, storage.ErrExists, storage.ErrClosed} {
+	for _, known := range []error{
+		storage.ErrNotFound, storage.ErrUsed, storage.ErrRevoked, storage.ErrExists, storage.ErrSeen, storage.ErrEnded, storage.ErrClosed,
+	} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
@@ -97,8 +100,10 @@ func (r *random) changes() storage.Changes {
 	if !r.once(20) {
 		c.At = r.time()
 	}
-	for range 1 + r.IntN(4) {
-		one(r, []func(c *storage.Changes){r.spend, r.insertGrant, r.insertOfGrant, r.upsert, r.remove})(&c)
+	for range 1 + r.IntN(3) {
+		one(r, []func(c *storage.Changes){
+			r.spend, r.use, r.insertGrant, r.insertGrant, r.insertOfGrant, r.insertOfGrant, r.insertOfNone, r.upsert, r.remove, r.endOrPoll,
+		})(&c)
 	}
 	return c
 }
@@ -111,9 +116,25 @@ func (r *random) spend(c *storage.Changes) {
 	}
 }
 
+func (r *random) use(c *storage.Changes) {
+	switch r.IntN(5) {
+	case 0:
+		c.RequireSession = one(r, few.digests)
+	case 1:
+		c.Once = append(c.Once, storage.Once{ID: one(r, few.digests), ExpiresAt: r.timeOrNever()})
+	case 2:
+		c.ClaimPushedRequest = one(r, few.digests)
+	case 3:
+		c.DecideDevice = &storage.DeviceDecision{ID: one(r, few.digests), GrantID: one(r, append(few.grants, ""))}
+	case 4:
+		c.RedeemDeviceCode = one(r, few.digests)
+	}
+}
+
 func (r *random) insertGrant(c *storage.Changes) {
 	g := newGrant(one(r, few.grants))
 	g.ExpiresAt = r.timeOrNever()
+	g.SessionID, g.SessionBound = one(r, append(few.sids, "")), !r.once(4)
 	if r.once(10) {
 		g.RevokedAt = r.time()
 	}
@@ -138,8 +159,26 @@ func (r *random) insertOfGrant(c *storage.Changes) {
 	}
 }
 
-func (r *random) upsert(c *storage.Changes) {
+func (r *random) insertOfNone(c *storage.Changes) {
+	id := one(r, few.digests)
 	switch r.IntN(3) {
+	case 0:
+		client := newClient(one(r, few.clients))
+		client.CreatedAt = r.time()
+		c.Clients = append(c.Clients, client)
+	case 1:
+		pushed := newPushedRequest("")
+		pushed.ID, pushed.ExpiresAt = id, r.timeOrNever()
+		c.PushedRequests = append(c.PushedRequests, pushed)
+	case 2:
+		device := newDeviceCode("")
+		device.ID, device.UserCode, device.ExpiresAt = id, one(r, few.userCodes), r.timeOrNever()
+		c.DeviceCodes = append(c.DeviceCodes, device)
+	}
+}
+
+func (r *random) upsert(c *storage.Changes) {
+	switch r.IntN(5) {
 	case 0:
 		s := newSession("")
 		s.ID, s.ExpiresAt = one(r, few.digests), r.timeOrNever()
@@ -151,6 +190,14 @@ func (r *random) upsert(c *storage.Changes) {
 		k := newKey(one(r, few.grants))
 		k.CreatedAt = r.time()
 		c.Keys = append(c.Keys, k)
+	case 3:
+		client := newSessionClient(one(r, few.sids), one(r, few.clients))
+		client.ExpiresAt = r.timeOrNever()
+		c.SessionClients = append(c.SessionClients, client)
+	case 4:
+		client := newClient(one(r, few.clients))
+		client.CreatedAt = r.time()
+		c.UpdateClients = append(c.UpdateClients, client)
 	}
 }
 
@@ -167,5 +214,16 @@ func (r *random) remove(c *storage.Changes) {
 	case 4:
 		c.DeleteKeys = append(c.DeleteKeys, one(r, few.grants))
 	case 5: // a removal of nothing
+	}
+}
+
+func (r *random) endOrPoll(c *storage.Changes) {
+	switch r.IntN(3) {
+	case 0:
+		c.SignOut = append(c.SignOut, one(r, append(few.sids, "")))
+	case 1:
+		c.PollDeviceCodes = append(c.PollDeviceCodes, one(r, few.digests))
+	case 2:
+		c.DeleteClients = append(c.DeleteClients, one(r, few.clients))
 	}
 }

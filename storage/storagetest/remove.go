@@ -11,7 +11,7 @@ var removeRules = []rule{
 	{"access tokens are revoked one by one", revokeAccessToken},
 	{"the first revocation is the one that counts", revokeTwice},
 	{"sessions are ended", endSession},
-	{"what is bound to a session ends with it", signOut},
+	{"clients are deleted, and nothing else of them", deleteClient},
 	{"consents are deleted", deleteConsent},
 	{"keys are deleted", deleteKey},
 	{"what is missing is passed over", removeMissing},
@@ -73,25 +73,20 @@ func endSession(f *fixture) {
 	f.equal("another session", err, nil)
 }
 
-func signOut(f *fixture) {
-	bound, elsewhere := newGrant("bound"), newGrant("elsewhere")
-	bound.SessionID, bound.SessionBound = "sid", true
-	elsewhere.SessionBound = true
-	kept := newGrant("kept")
-	kept.SessionID = "sid"
-	told := []storage.SessionClient{
-		{SID: "sid", ClientID: "a", Subject: "alice", ExpiresAt: start.Add(time.Hour)},
-		{SID: "sid", ClientID: "b", Subject: "alice", ExpiresAt: start.Add(time.Hour)},
-	}
-	f.commit(storage.Changes{Grants: []storage.Grant{bound, elsewhere, kept}, SessionClients: told})
-	f.commit(storage.Changes{At: start.Add(1), SignOut: []string{"sid", "none"}})
+func deleteClient(f *fixture) {
+	c := oneOfEach()
+	c.Clients = append(c.Clients, newClient("other"))
+	f.commit(c)
+	f.commit(storage.Changes{DeleteClients: []string{"client"}})
+	_, err := f.store.Client(f.Context(), "client")
+	f.wants("deleted client", err, storage.ErrNotFound)
+	clients, err := f.store.Clients(f.Context())
+	f.equal("clients", []any{clients, err}, []any{[]storage.Client{newClient("other")}, nil})
+	f.refuse(storage.Changes{UpdateClients: []storage.Client{newClient("client")}}, storage.ErrNotFound)
 
-	f.revokedAt("bound", start.Add(1))
-	f.revokedAt("elsewhere", time.Time{})
-	f.revokedAt("kept", time.Time{})
-	got, err := f.store.SessionClients(f.Context(), "sid")
-	f.equal("clients of the session", []any{got, err}, []any{told, nil})
-	f.sweep(start.Add(time.Hour+1), 10, len(told)) // and not before
+	// What it was issued stays, and its name is free.
+	f.commit(storage.Changes{DeleteClients: []string{"other"}, Clients: []storage.Client{newClient("client")}})
+	f.holdsOneOfEach()
 }
 
 func deleteConsent(f *fixture) {
@@ -116,6 +111,9 @@ func removeMissing(f *fixture) {
 		RevokeGrants:       []string{"none"},
 		RevokeAccessTokens: []storage.Digest{storage.DigestOf("none")},
 		EndSessions:        []storage.Digest{storage.DigestOf("none")},
+		SignOut:            []string{"none", "sid of grant ", "sid of gran", "sid of sessio"},
+		PollDeviceCodes:    []storage.Digest{storage.DigestOf("none")},
+		DeleteClients:      []string{"none"},
 		DeleteConsents:     []storage.ConsentID{{Subject: "alice", ClientID: "none"}},
 		DeleteKeys:         []string{"none"},
 	})
@@ -127,19 +125,16 @@ func removeLast(f *fixture) {
 	c.RevokeGrants = []string{"grant"}
 	c.RevokeAccessTokens = []storage.Digest{storage.DigestOf("access")}
 	c.EndSessions = []storage.Digest{storage.DigestOf("session")}
+	c.SignOut = []string{"sid of session"}
+	c.PollDeviceCodes = []storage.Digest{storage.DigestOf("device")}
+	c.DeleteClients = []string{"client"}
 	c.DeleteConsents = []storage.ConsentID{{Subject: "alice", ClientID: "client"}}
 	c.DeleteKeys = []string{"key"}
 	f.commit(c)
 
-	want := NewModel()
 	kept := oneOfEach()
-	kept.Sessions, kept.Consents, kept.Keys = nil, nil, nil
+	kept.Clients, kept.Sessions, kept.Consents, kept.Keys = nil, nil, nil, nil
 	kept.AccessTokens[0].RevokedAt = start
-	for _, c := range []storage.Changes{kept, {At: start, RevokeGrants: []string{"grant"}}} {
-		if err := want.Commit(f.Context(), c); err != nil {
-			f.Fatal(err)
-		}
-	}
-	u := universeOfOne
-	f.equal("store", u.snapshot(f.Context(), f.store), u.snapshot(f.Context(), want))
+	kept.DeviceCodes[0].LastPollAt = start
+	f.holds(kept, storage.Changes{RevokeGrants: []string{"grant"}})
 }

@@ -24,9 +24,11 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 	}{
 		{"records", recordRules},
 		{"spend", spendRules},
+		{"use", useRules},
 		{"race", raceRules},
 		{"commit", commitRules},
 		{"remove", removeRules},
+		{"sign-out", signOutRules},
 		{"sweep", sweepRules},
 		{"lifecycle", lifecycleRules},
 	} {

@@ -107,12 +107,7 @@ func spendChangesNothingElse(f *fixture, s spendable) {
 	} else {
 		want.RefreshTokens[0].UsedAt = start.Add(7)
 	}
-	model := NewModel()
-	if err := model.Commit(f.Context(), want); err != nil {
-		f.Fatal(err)
-	}
-	u := universeOfOne
-	f.equal("store", u.snapshot(f.Context(), f.store), u.snapshot(f.Context(), model))
+	f.holds(want)
 }
 
 func spendMissing(f *fixture, s spendable) {
@@ -157,26 +152,16 @@ func spendTwiceOthers(f *fixture, s spendable) {
 }
 
 func spendTwiceHidden(f *fixture, s spendable) {
-	for name, refused := range map[string]func(c *storage.Changes){
-		"other one missing": func(c *storage.Changes) {
-			if s.name == "code" {
-				aRefreshToken.spend(c, "none")
-			} else {
-				aCode.spend(c, "none")
-			}
-		},
-		"grant exists":  func(c *storage.Changes) { c.Grants = []storage.Grant{newGrant("other")} },
-		"grant missing": func(c *storage.Changes) { s.add(c, "new", "none") },
-	} {
-		s.given(f, name, name)
-		f.commit(s.of(start, name))
-		if name == "grant exists" {
-			f.commit(storage.Changes{Grants: []storage.Grant{newGrant("other")}})
-		}
-		c := s.of(start.Add(3), name)
-		refused(&c)
+	f.commit(oneOfEach())
+	givenRefusals(f)
+	for _, r := range refusals() {
+		s.given(f, r.name, r.name)
+		f.commit(s.of(start, r.name))
+		c := storage.Changes{At: start.Add(3)}
+		r.add(&c)
+		s.spend(&c, r.name)
 		f.refuse(c, storage.ErrUsed)
-		f.revokedAt(name, start.Add(3))
+		f.revokedAt(r.name, start.Add(3))
 	}
 }
 

@@ -1,7 +1,9 @@
 package storagetest
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -13,13 +15,16 @@ var sweepRules = []rule{
 	{"a spent code is recognised until its grant ends", func(f *fixture) { sweepSpent(f, aCode) }},
 	{"a spent refresh token is recognised until its grant ends", func(f *fixture) { sweepSpent(f, aRefreshToken) }},
 	{"what is added to a grant later ends with it too", sweepLater},
-	{"consents, keys and what has no end stay", sweepEndless},
+	{"clients, consents, keys and what has no end stay", sweepEndless},
 	{"revoked grants stay until they expire", sweepRevoked},
 	{"the oldest go first, no more than asked for", sweepLimit},
 	{"thousands go in one call", sweepMany},
 	{"a session that was prolonged stays", sweepProlonged},
 	{"a session that was shortened goes", sweepShortened},
 	{"a session that was ended counts no more", sweepEnded},
+	{"a session's client lasts as long as was said last", sweepSessionClient},
+	{"whether a device code is swept is its own affair, not its grant's", sweepDecided},
+	{"a claim comes too late for what was swept", sweepUsed},
 	{"a token that outlives its grant is not found", sweepOutliving},
 	{"what was swept can come again", sweepAgain},
 }
@@ -48,30 +53,61 @@ func sweepBoundary(f *fixture) {
 }
 
 func sweepEach(f *fixture) {
-	c := oneOfEach()
-	f.commit(c)
-	left := func() []bool {
-		_, _, codeErr := f.store.Code(f.Context(), c.Codes[0].ID)
-		_, _, accessErr := f.store.AccessToken(f.Context(), c.AccessTokens[0].ID)
-		_, _, refreshErr := f.store.RefreshToken(f.Context(), c.RefreshTokens[0].ID)
-		_, sessionErr := f.store.Session(f.Context(), c.Sessions[0].ID)
-		_, grantErr := f.store.Grant(f.Context(), "grant")
-		return []bool{codeErr == nil, accessErr == nil, refreshErr == nil, sessionErr == nil, grantErr == nil}
-	}
+	f.commit(oneOfEach())
 	for _, step := range []struct {
 		after time.Duration
-		goes  int
-		left  []bool // code, access token, refresh token, session, grant
+		goes  []string
 	}{
-		{time.Minute + 1, 0, []bool{true, true, true, true, true}},
-		{time.Hour + 1, 1, []bool{true, false, true, true, true}},
-		{2*time.Hour + 1, 0, []bool{true, false, true, true, true}},
-		{3*time.Hour + 1, 1, []bool{true, false, true, false, true}},
-		{24 * time.Hour, 0, []bool{true, false, true, false, true}},
-		{24*time.Hour + 1, 3, []bool{false, false, false, false, false}},
+		{time.Minute + 1, nil}, // the code's own end
+		{90*time.Second + 1, []string{"pushed request"}},
+		{5*time.Minute + 1, []string{"identifier"}},
+		{10*time.Minute + 1, []string{"device code", "user code"}},
+		{time.Hour + 1, []string{"access token"}},
+		{2*time.Hour + 1, nil}, // the refresh token's own end
+		{3 * time.Hour, nil},
+		{3*time.Hour + 1, []string{"session", "session client"}},
+		{24 * time.Hour, nil},
+		{24*time.Hour + 1, []string{"code", "refresh token", "grant"}},
+		{always, nil},
 	} {
-		f.sweep(start.Add(step.after), 100, step.goes)
-		f.equal("left after "+step.after.String(), left(), step.left)
+		before := present(f)
+		want := len(step.goes)
+		if slices.Contains(step.goes, "user code") {
+			want-- // it is no record of its own
+		}
+		f.sweep(start.Add(step.after), 100, want)
+		after := present(f)
+		for _, name := range step.goes {
+			f.equal(name+" before", before[name], true)
+			before[name] = false
+		}
+		f.equal("left after "+step.after.String(), after, before)
+	}
+}
+
+// present says which records of oneOfEach are there.
+func present(f *fixture) map[string]bool {
+	f.Helper()
+	c, ctx := oneOfEach(), f.Context()
+	_, grantErr := f.store.Grant(ctx, "grant")
+	_, _, codeErr := f.store.Code(ctx, c.Codes[0].ID)
+	_, _, accessErr := f.store.AccessToken(ctx, c.AccessTokens[0].ID)
+	_, _, refreshErr := f.store.RefreshToken(ctx, c.RefreshTokens[0].ID)
+	_, sessionErr := f.store.Session(ctx, c.Sessions[0].ID)
+	_, clientErr := f.store.Client(ctx, "client")
+	_, consentErr := f.store.Consent(ctx, "alice", "client")
+	_, pushedErr := f.store.PushedRequest(ctx, c.PushedRequests[0].ID)
+	_, deviceErr := f.store.DeviceCode(ctx, c.DeviceCodes[0].ID)
+	_, userCodeErr := f.store.DeviceCodeOf(ctx, c.DeviceCodes[0].UserCode)
+	seen, seenErr := f.store.Seen(ctx, c.Once[0].ID)
+	clients, clientsErr := f.store.SessionClients(ctx, "sid of session")
+	keys, keysErr := f.store.Keys(ctx)
+	f.equal("reads", errors.Join(seenErr, clientsErr, keysErr), nil)
+	return map[string]bool{
+		"grant": grantErr == nil, "code": codeErr == nil, "access token": accessErr == nil, "refresh token": refreshErr == nil,
+		"session": sessionErr == nil, "client": clientErr == nil, "consent": consentErr == nil, "pushed request": pushedErr == nil,
+		"device code": deviceErr == nil, "user code": userCodeErr == nil, "identifier": seen,
+		"session client": len(clients) > 0, "key": len(keys) > 0,
 	}
 }
 
@@ -88,10 +124,9 @@ func sweepSpent(f *fixture, s spendable) {
 func sweepLater(f *fixture) {
 	f.commit(storage.Changes{Grants: []storage.Grant{newGrant("grant")}})
 	var c storage.Changes
-	for _, insert := range inserts {
+	for _, insert := range insertsOfGrant {
 		insert(&c, "later", "grant")
 	}
-	c.Grants = nil
 	f.commit(c)
 	f.sweep(start.Add(24*time.Hour), 100, 1)
 	f.sweep(start.Add(24*time.Hour+1), 100, 3)
@@ -99,7 +134,12 @@ func sweepLater(f *fixture) {
 
 func sweepEndless(f *fixture) {
 	c := oneOfEach()
-	c.Grants[0].ExpiresAt, c.AccessTokens[0].ExpiresAt, c.Sessions[0].ExpiresAt = time.Time{}, time.Time{}, time.Time{}
+	for _, expires := range []*time.Time{
+		&c.Grants[0].ExpiresAt, &c.AccessTokens[0].ExpiresAt, &c.Sessions[0].ExpiresAt, &c.Once[0].ExpiresAt,
+		&c.PushedRequests[0].ExpiresAt, &c.DeviceCodes[0].ExpiresAt, &c.SessionClients[0].ExpiresAt,
+	} {
+		*expires = time.Time{}
+	}
 	f.commit(c)
 	before := universeOfOne.snapshot(f.Context(), f.store)
 	f.sweep(start.Add(always), 100, 0)
@@ -186,6 +226,48 @@ func sweepEnded(f *fixture) {
 	f.wants("session", err, storage.ErrNotFound)
 }
 
+func sweepSessionClient(f *fixture) {
+	x := newSessionClient("sid", "client")
+	for n := range 3 {
+		x.ExpiresAt = start.Add(time.Duration(n))
+		f.commit(storage.Changes{SessionClients: []storage.SessionClient{x}})
+	}
+	f.sweep(start.Add(2), 10, 0)
+	f.clientsOf("sid", 1)
+	x.ExpiresAt = start
+	f.commit(storage.Changes{SessionClients: []storage.SessionClient{x}})
+	f.sweep(start.Add(1), 10, 1)
+	f.clientsOf("sid", 0)
+}
+
+func sweepDecided(f *fixture) {
+	c := oneOfEach()
+	c.DeviceCodes[0].ExpiresAt = start.Add(48 * time.Hour)
+	f.commit(storage.Changes{Grants: c.Grants, DeviceCodes: c.DeviceCodes})
+	f.commit(decide("grant"))
+	f.sweep(start.Add(24*time.Hour+1), 10, 1)
+	f.equal("grant", f.deviceCode("device").GrantID, "grant")
+	f.sweep(start.Add(48*time.Hour+1), 10, 1)
+
+	f.commit(storage.Changes{Grants: c.Grants, DeviceCodes: []storage.DeviceCode{newDeviceCode("device")}})
+	f.commit(decide("grant"))
+	f.sweep(start.Add(10*time.Minute+1), 10, 1)
+	f.equal("grant", f.grant("grant"), c.Grants[0])
+}
+
+func sweepUsed(f *fixture) {
+	for _, u := range []usable{aPushedRequest, aDecision, aDeviceCode} {
+		for _, used := range []bool{false, true} {
+			u.given(f, "it")
+			if used {
+				f.commit(u.of(start, "it"))
+			}
+			f.sweep(start.Add(time.Hour), 10, 1)
+			f.refuse(u.of(start.Add(time.Hour), "it"), storage.ErrNotFound)
+		}
+	}
+}
+
 func sweepOutliving(f *fixture) {
 	c := oneOfEach()
 	c.AccessTokens[0].ExpiresAt = start.Add(48 * time.Hour)
@@ -200,6 +282,7 @@ func sweepAgain(f *fixture) {
 	for range 2 {
 		f.commit(oneOfEach())
 		f.holdsOneOfEach()
-		f.sweep(start.Add(always), 10, 5)
+		f.sweep(start.Add(always), 10, 9)
+		f.commit(storage.Changes{DeleteClients: []string{"client"}}) // which is never swept
 	}
 }
