@@ -182,7 +182,7 @@ func TestUsesOfOneTransaction(t *testing.T) {
 			{"update after deletion", storage.ErrNotFound, storage.Changes{
 				UpdateClients: []storage.Client{{ID: "old"}}, DeleteClients: []string{"old"},
 			}},
-			{"user code", storage.ErrExists, storage.Changes{DeviceCodes: []storage.DeviceCode{{ID: storage.DigestOf("new"), UserCode: "new"}}}},
+			{"inserted device code", storage.ErrExists, storage.Changes{DeviceCodes: []storage.DeviceCode{{ID: storage.DigestOf("new"), UserCode: "new"}}}},
 			{"session", storage.ErrEnded, storage.Changes{
 				RequireSession: id, EndSessions: []storage.Digest{id}, SignOut: []string{"sid"},
 			}},
