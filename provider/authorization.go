@@ -32,11 +32,14 @@ type authorization struct {
 	maxAge        *time.Duration
 	// subjects are lists of users: the one who is signed in must be in each.
 	subjects [][]string
-	// claims is the parameter, nil for none; named what of it can be given, and
-	// kept the same as the grant keeps it.
-	claims *claimsRequest
+	// claims is the parameter; named what of it can be given, and kept the same
+	// as the grant keeps it.
+	claims claimsRequest
 	named  namedClaims
 	kept   []byte
+	// acr is what of the classes that the client asks for will be met, "" if
+	// it asks for none or they cannot be.
+	acr string
 
 	request fosite.AuthorizeRequester
 }
@@ -48,7 +51,7 @@ func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest)
 	a := &authorization{pending: pending, form: pending.Form}
 	for _, step := range []func(context.Context, *authorization) error{
 		p.checkClient, p.checkRedirectURI, // from here on errors are redirected
-		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkProofKey, p.checkOpenID, p.checkHint, p.checkClaims,
+		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkProofKey, p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
 		p.checkWithEngine,
 	} {
 		if err := step(ctx, a); err != nil {

@@ -58,6 +58,9 @@ func checkPrompt(a *authorization) error {
 
 func checkMaxAge(a *authorization) error {
 	raw := a.form.Get("max_age")
+	if raw == "" && a.client.DefaultMaxAge != nil { // OIDC Registration §2
+		raw = strconv.Itoa(*a.client.DefaultMaxAge)
+	}
 	if raw == "" {
 		return nil
 	}

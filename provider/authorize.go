@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -150,7 +151,7 @@ func (p *Provider) newGrant(a *authorization, session *ssoSession, now time.Time
 	return storage.Grant{
 		ClientID: a.client.ID, Subject: session.Subject,
 		RedirectURI: a.form.Get("redirect_uri"), Nonce: a.form.Get("nonce"), Claims: a.kept,
-		ACR: session.ACR, AMR: session.AMR,
+		ACR: cmp.Or(a.acr, session.ACR), AMR: session.AMR,
 		AuthTime: session.AuthTime, RequestedAt: a.pending.RequestedAt,
 		CreatedAt: now, ExpiresAt: now.Add(life),
 	}

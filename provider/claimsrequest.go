@@ -124,7 +124,7 @@ func (p *Provider) checkClaims(_ context.Context, a *authorization) error {
 			a.subjects = append(a.subjects, subjects)
 		}
 	}
-	a.claims = request
+	a.claims = *request
 	a.named = p.users.named(request, a.client)
 	a.kept, err = a.named.marshal()
 	return err

@@ -27,6 +27,8 @@ type Config struct {
 	Users []User
 	// Scopes are offered beyond OpenID Connect's own.
 	Scopes []Scope
+	// Requests says what authorization requests may be.
+	Requests Requests
 	// Lifetimes bound what is issued. Zero fields take the defaults.
 	Lifetimes Lifetimes
 	// Registration says who may register clients. The zero value: everybody.

@@ -32,6 +32,9 @@ type File struct {
 	// InsecurePrivateAddresses is Config.InsecurePrivateAddresses.
 	InsecurePrivateAddresses bool `yaml:"insecure_private_addresses"`
 
+	// Requests is Config.Requests.
+	Requests Requests `yaml:"requests"`
+
 	Clients   []Client  `yaml:"clients"`
 	Users     []User    `yaml:"users"`
 	Scopes    []Scope   `yaml:"scopes"`
@@ -121,6 +124,9 @@ func (f *File) validate() error {
 		return &invalid{field: "tls_key", reason: "it needs the certificate that it belongs to in tls_cert"}
 	}
 	if p := f.Registration.check(); p != nil {
+		return &invalid{field: p.field, reason: p.reason}
+	}
+	if p := f.Requests.check(); p != nil {
 		return &invalid{field: p.field, reason: p.reason}
 	}
 	return validateEntries(f.Clients, f.Users, f.Scopes, f.Lifetimes)

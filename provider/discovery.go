@@ -40,6 +40,9 @@ func (p *Provider) announceRequests(doc map[string]any) {
 	doc["grant_types_supported"] = append(slices.Clone(grantTypes), "implicit")
 	doc["code_challenge_methods_supported"] = []string{"S256"}
 	doc["prompt_values_supported"] = promptValues
+	doc["acr_values_supported"] = p.requests.ACRValues
+	doc["display_values_supported"] = []string{"page"}
+	doc["ui_locales_supported"] = []string{"en"}
 	doc["claims_parameter_supported"] = true
 	doc["request_parameter_supported"] = false
 	doc["request_uri_parameter_supported"] = false

@@ -43,7 +43,7 @@ var (
 	authMethods   = []string{authBasic, authPost, authSecretJWT, authPrivateKey, authNone}
 	// tokenClaims are those that the provider itself says; users' claims cannot
 	// have their names.
-	tokenClaims = []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "amr", "sid", "at_hash", "c_hash"}
+	tokenClaims = []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash"}
 	// userScopes are about a user; the rest are a resource server's.
 	userScopes = []string{scopeOpenID, "profile", "email", "address", "phone", "groups", scopeOfflineAccess}
 )

@@ -28,7 +28,7 @@ var knownMetadata = []string{
 	"grant_types_supported", "subject_types_supported", "id_token_signing_alg_values_supported",
 	"token_endpoint_auth_methods_supported", "introspection_endpoint_auth_methods_supported",
 	"revocation_endpoint_auth_methods_supported", "code_challenge_methods_supported", "prompt_values_supported",
-	"claims_supported", "claim_types_supported", "claims_parameter_supported", "request_parameter_supported",
+	"acr_values_supported", "display_values_supported", "ui_locales_supported", "claims_supported", "claim_types_supported", "claims_parameter_supported", "request_parameter_supported",
 	"request_uri_parameter_supported", "require_request_uri_registration", "authorization_response_iss_parameter_supported",
 	"token_endpoint_auth_signing_alg_values_supported", "introspection_endpoint_auth_signing_alg_values_supported",
 	"revocation_endpoint_auth_signing_alg_values_supported",

@@ -293,7 +293,7 @@ func TestStateAndNonceAreTheClientsBusiness(t *testing.T) {
 func TestIDTokenHoldsNothingUnasked(t *testing.T) {
 	op := providertest.Start(t, nil)
 	claims := claimsOf(t, tokensFor(t, op, codeRequest()).text("id_token"))
-	want := []string{"amr", "at_hash", "aud", "auth_time", "exp", "iat", "iss", "nonce", "sid", "sub"}
+	want := []string{"acr", "amr", "at_hash", "aud", "auth_time", "exp", "iat", "iss", "nonce", "sid", "sub"}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(claims))); diff != "" {
 		t.Error(diff)
 	}

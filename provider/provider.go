@@ -27,6 +27,8 @@ type Provider struct {
 	clients map[string]*client
 	users   *directory
 	scopes  []string
+	// requests is the configuration's, with its defaults.
+	requests Requests
 	// scopeTexts are the consent page's words for the operator's own scopes.
 	scopeTexts map[string]string
 	origins    origins
@@ -66,7 +68,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		lifetimes: cfg.Lifetimes.or(defaultLifetimes),
 		clients:   map[string]*client{}, scopeTexts: map[string]string{},
 		origins: origins{count: map[string]int{}},
-		scopes:  append([]string(nil), userScopes...),
+		scopes:  append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
 	}
 	issuer, err := url.Parse(cfg.Issuer)
 	if err != nil {

@@ -61,6 +61,7 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 		ID:        storage.DigestOf(value),
 		SID:       randomString(16),
 		Subject:   u.subject,
+		ACR:       p.requests.ACRValues[0],
 		AMR:       []string{"pwd"}, // RFC 8176 §2
 		AuthTime:  work.now,
 		ExpiresAt: work.now.Add(time.Duration(p.lifetimes.Session)),

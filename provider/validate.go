@@ -44,6 +44,9 @@ func (cfg *Config) validate() error {
 	if p := cfg.Registration.check(); p != nil {
 		return &invalid{field: p.field, reason: p.reason}
 	}
+	if p := cfg.Requests.check(); p != nil {
+		return &invalid{field: p.field, reason: p.reason}
+	}
 	return validateEntries(cfg.Clients, cfg.Users, cfg.Scopes, cfg.Lifetimes)
 }
 

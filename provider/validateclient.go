@@ -22,6 +22,7 @@ func (c *Client) check(knownScopes []string) *problem {
 		full.checkLinks,
 		func() *problem { return full.checkScope(knownScopes) },
 		full.checkTokens,
+		full.checkRequests,
 	} {
 		if p := step(); p != nil {
 			return p

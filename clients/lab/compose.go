@@ -82,6 +82,7 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		Explain:      c.cfg.Explain,
 		RootCAs:      c.cfg.RootCAs,
 		DialContext:  c.reaching(loopback.Transport().DialContext),
+		Requests:     c.cfg.Requests,
 		Registration: c.cfg.Registration,
 	})
 	if err != nil {

@@ -54,6 +54,8 @@ type Config struct {
 	Clients []provider.Client
 	// Scopes are offered beside those of the API.
 	Scopes []provider.Scope
+	// Requests says what authorization requests may be.
+	Requests provider.Requests
 	// Lifetimes bound what the provider issues; zero fields take its defaults.
 	Lifetimes provider.Lifetimes
 	// Registration says who may register clients at the provider.

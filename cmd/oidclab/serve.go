@@ -119,7 +119,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	cfg := provider.Config{
 		Issuer: issuer, Store: store, Clients: file.Clients, Users: file.Users, Scopes: file.Scopes,
 		Lifetimes: file.Lifetimes, Explain: o.explain, Logger: a.logger,
-		InsecurePrivateAddresses: file.InsecurePrivateAddresses, RootCAs: secure.roots, Registration: file.Registration,
+		Requests: file.Requests, InsecurePrivateAddresses: file.InsecurePrivateAddresses, RootCAs: secure.roots, Registration: file.Registration,
 	}
 	enabled := !o.noRegistration
 	cfg.Registration.Enabled = &enabled
