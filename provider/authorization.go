@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/ory/fosite"
+
+	"github.com/oidclab/oidclab/storage"
 )
 
 // authorization is one authorization request, validated as far as it got.
@@ -17,6 +19,9 @@ type authorization struct {
 	form    url.Values // the parameters
 
 	client *client
+	// device is set for what is not a request of a browser's client, but of a
+	// device that waits (devicepage.go). Then there is no redirectURI.
+	device *storage.DeviceCode
 	// redirectURI is nil until the client and the URI are known to be right.
 	redirectURI *url.URL
 	mode        fosite.ResponseModeType
@@ -42,6 +47,14 @@ type authorization struct {
 	acr string
 
 	request fosite.AuthorizeRequester
+}
+
+// returnURL is where the browser goes in the end, "" if it stays here.
+func (a *authorization) returnURL() string {
+	if a.redirectURI == nil {
+		return ""
+	}
+	return a.redirectURI.String()
 }
 
 // newAuthorization validates a request in the order in which the answers to

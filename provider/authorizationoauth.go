@@ -85,23 +85,30 @@ func (p *Provider) checkUnsupported(_ context.Context, a *authorization) error {
 // checkScope keeps the scopes that the provider knows: OIDC Core §3.1.2.1 has
 // unknown ones ignored. A known one that the client is not registered for is
 // an error.
-func (p *Provider) checkScope(_ context.Context, a *authorization) error {
-	for _, scope := range splitSpaces(a.form.Get("scope")) {
-		if !slices.Contains(p.scopes, scope) || slices.Contains(a.scopes, scope) {
+func (p *Provider) checkScope(_ context.Context, a *authorization) (err error) {
+	a.scopes, err = p.knownScopes(a.client, a.form.Get("scope"), a.bringsRefreshToken())
+	return err
+}
+
+// knownScopes are those of a scope parameter, as checkScope says. offline says
+// whether a refresh token can come of it.
+func (p *Provider) knownScopes(c *client, raw string, offline bool) (scopes []string, err error) {
+	for _, scope := range splitSpaces(raw) {
+		if !slices.Contains(p.scopes, scope) || slices.Contains(scopes, scope) {
 			continue
 		}
-		if !slices.Contains(a.client.scopes, scope) {
-			return refuse(fosite.ErrInvalidScope, check{
-				What: "The client is not registered for a scope.", Expected: scopeString(a.client.scopes), Arrived: scope, Section: rfc6749("3.3"),
+		if !slices.Contains(c.scopes, scope) {
+			return nil, refuse(fosite.ErrInvalidScope, check{
+				What: "The client is not registered for a scope.", Expected: scopeString(c.scopes), Arrived: scope, Section: rfc6749("3.3"),
 			})
 		}
-		// OIDC Core §11: ignored unless a code brings the refresh token.
-		if scope == scopeOfflineAccess && !a.bringsRefreshToken() {
+		// OIDC Core §11: ignored where nothing brings the refresh token.
+		if scope == scopeOfflineAccess && !offline {
 			continue
 		}
-		a.scopes = append(a.scopes, scope)
+		scopes = append(scopes, scope)
 	}
-	return nil
+	return scopes, nil
 }
 
 // bringsRefreshToken reports whether a refresh token can come of the request.

@@ -66,6 +66,10 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, pending pen
 
 // proceed continues with a known session: from /authorize, and after a login.
 func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.Request, a *authorization, session *ssoSession) {
+	if a.device != nil {
+		p.redirectSealed(w, r, pathDevice, a.pending)
+		return
+	}
 	// 5. Does the user have to sign in? OIDC Core §3.1.2.3. Who has just signed
 	//    in as another than the request names is not asked again.
 	if reason := p.needsLogin(a, session); reason != "" {

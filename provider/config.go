@@ -108,6 +108,8 @@ type Lifetimes struct {
 	// Session is the single-sign-on session's, from the login. A client cannot
 	// override it.
 	Session Duration `yaml:"session"`
+	// DeviceCode is how long a device waits for its user (RFC 8628 §3.2).
+	DeviceCode Duration `yaml:"device_code"`
 }
 
 // defaultLifetimes suit a laboratory: short enough to see things expire in one
@@ -119,6 +121,7 @@ var defaultLifetimes = Lifetimes{
 	RefreshToken: Duration(24 * time.Hour),
 	Grant:        Duration(30 * 24 * time.Hour),
 	Session:      Duration(8 * time.Hour),
+	DeviceCode:   Duration(10 * time.Minute),
 }
 
 // or returns l with its zero fields taken from base.
@@ -134,5 +137,6 @@ func (l Lifetimes) or(base Lifetimes) Lifetimes {
 	pick(&l.RefreshToken, base.RefreshToken)
 	pick(&l.Grant, base.Grant)
 	pick(&l.Session, base.Session)
+	pick(&l.DeviceCode, base.DeviceCode)
 	return l
 }

@@ -22,6 +22,10 @@ func (p *Provider) handleConsent(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if in.a.device != nil { // it has a page of its own
+		p.redirectSealed(w, r, pathDevice, in.a.pending)
+		return
+	}
 	session, err := p.currentSession(r)
 	if err != nil {
 		p.pageError(w, r, err)
@@ -52,11 +56,15 @@ func (p *Provider) handleConsent(w http.ResponseWriter, r *http.Request) {
 		p.log.InfoContext(ctx, "consent denied", "sub", session.Subject, "client", in.a.client.ID)
 		p.authorizeError(w, r, in.a, errDenied)
 	default:
-		p.pageError(w, r, refuse(fosite.ErrInvalidRequest, check{
-			What: "The form carries no decision.", Expected: "allow or deny", Arrived: printable(in.form.Get("decision")),
-			Section: oidcCore("3.1.2.4", "Consent"),
-		}))
+		p.pageError(w, r, errNoDecision(in.form.Get("decision")))
 	}
+}
+
+func errNoDecision(arrived string) error {
+	return refuse(fosite.ErrInvalidRequest, check{
+		What: "The form carries no decision.", Expected: "allow or deny", Arrived: printable(arrived),
+		Section: oidcCore("3.1.2.4", "Consent"),
+	})
 }
 
 func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *interaction, session *ssoSession) {
@@ -72,7 +80,7 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *inter
 	for _, name := range in.a.beyondScopes() {
 		lines = append(lines, scopeLine{Name: name, Description: claimDescription(name), New: !claimAllowed(allowed, name)})
 	}
-	c, redirectURI := in.a.client, in.a.redirectURI.String()
+	c, redirectURI := in.a.client, in.a.returnURL()
 	p.pages.consent(w, consentPage{
 		Action: p.base + pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,

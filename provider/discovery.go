@@ -26,6 +26,7 @@ func (p *Provider) announceEndpoints(doc map[string]any) {
 	doc["jwks_uri"] = p.issuer + pathJWKS
 	doc["introspection_endpoint"] = p.issuer + pathIntrospect
 	doc["revocation_endpoint"] = p.issuer + pathRevoke
+	doc["device_authorization_endpoint"] = p.issuer + pathDeviceAuth
 	doc["end_session_endpoint"] = p.issuer + pathLogout
 	if p.registrar.enabled {
 		doc["registration_endpoint"] = p.issuer + pathRegister

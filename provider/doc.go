@@ -11,6 +11,7 @@
 //	/authorize                                authorize.go    RFC 6749 §3.1, OIDC Core §3, RFC 9207
 //	/login, /consent                          login.go, consent.go
 //	/token                                    token.go        RFC 6749 §3.2, RFC 7636
+//	/device_authorization, /device            device.go       RFC 8628
 //	/userinfo                                 userinfo.go     OIDC Core §5.3, RFC 6750
 //	/introspect                               introspect.go   RFC 7662
 //	/revoke                                   revoke.go       RFC 7009

@@ -80,12 +80,16 @@ func newEngine(p *Provider, cfg *fosite.Config) *fosite.Fosite {
 		AccessTokenStrategy: p.tokens, RefreshTokenStrategy: p.tokens, TokenRevocationStorage: store, Config: cfg,
 	}
 	oidcRefresh := &openid.OpenIDConnectRefreshHandler{IDTokenHandleHelper: idToken, Config: cfg}
+	device := &deviceGrant{
+		store: store, idTokens: idToken, refreshTokens: p.tokens,
+		accessTokens: &oauth2.HandleHelper{AccessTokenStrategy: p.tokens, AccessTokenStorage: store, Config: cfg},
+	}
 	proofKey := &pkce.Handler{AuthorizeCodeStrategy: p.tokens, Storage: store, Config: cfg}
 
 	// PKCE comes after whatever issues codes. The implicit handler is not
 	// among them: response_type=token alone is not offered (RFC 9700 §2.1.2).
 	cfg.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{code, oidcCode, oidcImplicit, oidcHybrid, proofKey}
-	cfg.TokenEndpointHandlers = fosite.TokenEndpointHandlers{code, clientCredentials, refresh, oidcCode, oidcRefresh, proofKey}
+	cfg.TokenEndpointHandlers = fosite.TokenEndpointHandlers{code, clientCredentials, refresh, device, oidcCode, oidcRefresh, proofKey}
 	cfg.ClientAuthenticationStrategy = p.engineClientAuth
 	return fosite.NewOAuth2Provider(store, cfg)
 }

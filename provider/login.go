@@ -22,17 +22,30 @@ func (p *Provider) openInteraction(ctx context.Context, w http.ResponseWriter, r
 		p.pageError(w, r, err)
 		return nil, false
 	}
+	return p.openForm(ctx, w, r, form)
+}
+
+// openForm is openInteraction for parameters that are read already.
+func (p *Provider) openForm(ctx context.Context, w http.ResponseWriter, r *http.Request, form url.Values) (*interaction, bool) {
 	pending, sealed, ok := p.openSealed(w, r, form)
 	if !ok {
 		return nil, false
 	}
 	// The client may have changed since the request was sealed.
-	a, err := p.newAuthorization(ctx, pending)
+	a, err := p.reopen(ctx, pending)
 	if err != nil {
 		p.authorizeError(w, r, a, err)
 		return nil, false
 	}
 	return &interaction{form: form, sealed: sealed, a: a}, true
+}
+
+// reopen validates a pending request again.
+func (p *Provider) reopen(ctx context.Context, pending pendingRequest) (*authorization, error) {
+	if pending.UserCode != "" {
+		return p.deviceRequest(ctx, pending)
+	}
+	return p.newAuthorization(ctx, pending)
 }
 
 // handleLogin serves GET and POST /login, the page that an authorization
@@ -86,7 +99,7 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interac
 		p.pageError(w, r, err)
 		return
 	}
-	c, redirectURI := in.a.client, in.a.redirectURI.String()
+	c, redirectURI := in.a.client, in.a.returnURL()
 	p.pages.login(w, status, loginPage{
 		Action: p.base + pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		Username: username, Error: problem, Reauthenticate: session != nil,

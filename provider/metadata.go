@@ -19,6 +19,8 @@ const (
 	pathIntrospect    = "/introspect"
 	pathRevoke        = "/revoke"
 	pathRegister      = "/register"
+	pathDeviceAuth    = "/device_authorization"
+	pathDevice        = "/device"
 	pathLogin         = "/login"
 	pathConsent       = "/consent"
 	pathLogout        = "/logout"

@@ -33,7 +33,7 @@ var knownMetadata = []string{
 	"token_endpoint_auth_signing_alg_values_supported", "introspection_endpoint_auth_signing_alg_values_supported",
 	"revocation_endpoint_auth_signing_alg_values_supported",
 	"userinfo_signing_alg_values_supported", "authorization_signing_alg_values_supported",
-	"registration_endpoint",
+	"registration_endpoint", "device_authorization_endpoint",
 }
 
 func TestMetadata(t *testing.T) {
@@ -56,7 +56,7 @@ func TestMetadata(t *testing.T) {
 		"issuer":                                         op.URL(),
 		"response_types_supported":                       []any{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token"},
 		"response_modes_supported":                       []any{"query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"},
-		"grant_types_supported":                          []any{"authorization_code", "refresh_token", "client_credentials", "implicit"},
+		"grant_types_supported":                          []any{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code", "implicit"},
 		"subject_types_supported":                        []any{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":          []any{"RS256", "ES256", "EdDSA"},
 		"token_endpoint_auth_methods_supported":          []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
@@ -93,8 +93,8 @@ func TestMetadataURLs(t *testing.T) {
 			t.Errorf("%s: %d", name, a.Status)
 		}
 	}
-	if urls != 9 {
-		t.Errorf("%d URLs, want 9", urls)
+	if urls != 10 {
+		t.Errorf("%d URLs, want 10", urls)
 	}
 }
 

@@ -49,7 +49,7 @@ func newPages(base, homeURL string) (*pages, error) {
 		style: style, styleETag: `"` + hex.EncodeToString(sum[:12]) + `"`,
 		scriptHash: "'sha256-" + base64.StdEncoding.EncodeToString(script[:]) + "'",
 	}
-	for _, name := range []string{"login", "consent", "logout", "signedout", "error", "formpost", "home"} {
+	for _, name := range []string{"login", "consent", "logout", "signedout", "error", "formpost", "home", "device", "deviceconsent", "devicedone"} {
 		parsed, err := template.ParseFS(webFiles, "web/layout.html", "web/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("page %s: %w", name, err)

@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/ory/fosite"
+	"golang.org/x/time/rate"
 
 	"github.com/oidclab/oidclab/storage"
 )
@@ -34,6 +36,9 @@ type Provider struct {
 	origins    origins
 	registrar  *registrar
 	demoUsers  []string
+
+	// userCodeGuesses bounds how many user codes are tried (RFC 8628 §5.1).
+	userCodeGuesses *rate.Limiter
 
 	keys     *keyring
 	outbound *outbound
@@ -67,8 +72,9 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		issuer: cfg.Issuer, explain: cfg.Explain, log: cfg.Logger, store: cfg.Store,
 		lifetimes: cfg.Lifetimes.or(defaultLifetimes),
 		clients:   map[string]*client{}, scopeTexts: map[string]string{},
-		origins: origins{count: map[string]int{}},
-		scopes:  append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
+		userCodeGuesses: rate.NewLimiter(rate.Every(time.Second), 20),
+		origins:         origins{count: map[string]int{}},
+		scopes:          append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
 	}
 	issuer, err := url.Parse(cfg.Issuer)
 	if err != nil {

@@ -39,6 +39,8 @@ func (p *Provider) routes() http.Handler {
 		// a provider that only its visitor can reach.
 		{pathRegister, "POST", register, nil},
 		{pathRegister + "/{client_id}", "GET, PUT, DELETE", registration, nil},
+		{pathDeviceAuth, "POST", p.handleDeviceAuthorization, p.openToClients},
+		{pathDevice, "GET, POST", p.handleDevice, nil},
 		{pathStylesheet, "GET, HEAD", p.pages.stylesheet, nil},
 		{pathHealth, "GET, HEAD", p.handleHealth, nil},
 		{pathReady, "GET, HEAD", p.handleReady, nil},

@@ -30,6 +30,8 @@ type pendingRequest struct {
 	// Again says that the request was started over once, because the session
 	// ended under it.
 	Again bool `json:"again,omitempty"`
+	// UserCode stands for the request of a device (RFC 8628), which has no Form.
+	UserCode string `json:"user_code,omitempty"`
 }
 
 // sealer encrypts and authenticates pending requests.

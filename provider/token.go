@@ -78,7 +78,7 @@ func (p *Provider) logReuse(ctx context.Context) {
 }
 
 // grantTypes are the grants that the token endpoint accepts.
-var grantTypes = []string{grantCode, grantRefresh, grantClientCredentials}
+var grantTypes = []string{grantCode, grantRefresh, grantClientCredentials, grantDevice}
 
 func checkGrant(form url.Values) error {
 	missing := func(name, sec string) error {
@@ -95,6 +95,8 @@ func checkGrant(form url.Values) error {
 		return missing("code", "4.1.3")
 	case grantType == grantRefresh && form.Get("refresh_token") == "":
 		return missing("refresh_token", "6")
+	case grantType == grantDevice && form.Get("device_code") == "":
+		return refuse(fosite.ErrInvalidRequest, check{What: "device_code is missing.", Section: rfc("8628", "3.4")})
 	}
 	return nil
 }

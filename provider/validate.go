@@ -173,7 +173,7 @@ func (u *User) check() *problem {
 
 // check refuses what has no lifetime left. Zero means "the default".
 func (l *Lifetimes) check() *problem {
-	for _, d := range []Duration{l.Code, l.AccessToken, l.IDToken, l.RefreshToken, l.Grant, l.Session} {
+	for _, d := range []Duration{l.Code, l.AccessToken, l.IDToken, l.RefreshToken, l.Grant, l.Session, l.DeviceCode} {
 		if d < 0 {
 			return problemf("lifetimes", "%s is negative", time.Duration(d))
 		}

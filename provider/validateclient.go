@@ -93,7 +93,7 @@ const (
 
 // checkGrants: RFC 7591 §2.1 says which response type goes with which grant.
 func (c *Client) checkGrants() *problem {
-	known := []string{grantCode, grantImplicit, grantRefresh, grantClientCredentials}
+	known := []string{grantCode, grantImplicit, grantRefresh, grantClientCredentials, grantDevice}
 	for _, g := range c.GrantTypes {
 		if !slices.Contains(known, g) {
 			return problemf("grant_types", "%q is not one of %s", g, strings.Join(known, ", "))

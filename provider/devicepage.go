@@ -1,0 +1,209 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// handleDevice serves GET and POST /device, where a person connects a device
+// (RFC 8628 §3.3): type in the code, sign in, compare, allow.
+func (p *Provider) handleDevice(w http.ResponseWriter, r *http.Request) {
+	form, err := requestForm(w, r)
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	switch {
+	case form.Has(sealedField):
+		p.decideDevice(w, r, form)
+	case r.Method == http.MethodPost:
+		p.enterUserCode(w, r, form.Get("user_code"))
+	default:
+		p.showDevice(w, r, http.StatusOK, form.Get("user_code"), "")
+	}
+}
+
+// enterUserCode looks up what a person typed.
+func (p *Provider) enterUserCode(w http.ResponseWriter, r *http.Request, typed string) {
+	// 1. Codes are short, so guesses are few: RFC 8628 §5.1.
+	if !p.userCodeGuesses.Allow() {
+		w.Header().Set("Retry-After", "10")
+		p.showDevice(w, r, http.StatusTooManyRequests, typed, "Too many codes were tried. Wait a moment, then try again.")
+		return
+	}
+	// 2. A code that waits for a decision.
+	pending := pendingRequest{UserCode: canonicalUserCode(typed), RequestedAt: time.Now().UTC()}
+	a, err := p.deviceRequest(r.Context(), pending)
+	if errors.Is(err, fosite.ErrInvalidRequest) {
+		p.showDevice(w, r, http.StatusBadRequest, typed, "No device waits with this code. Check it on the device; it may have expired.")
+		return
+	}
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	// 3. On to the login, or at once to the decision.
+	p.redirectSealed(w, r, pathDevice, a.pending)
+}
+
+// deviceRequest is the authorization request of a device that waits, as far as
+// the pages need to know it.
+func (p *Provider) deviceRequest(ctx context.Context, pending pendingRequest) (*authorization, error) {
+	gone := refuse(fosite.ErrInvalidRequest, check{
+		What: "No device waits with this code any more. Begin again on the device.", Section: rfc("8628", "3.3"),
+	})
+	code, err := p.store.DeviceCodeOf(ctx, pending.UserCode)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, gone
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !code.DecidedAt.IsZero() || !time.Now().UTC().Before(code.ExpiresAt) {
+		return nil, gone
+	}
+	c, err := p.namedClient(ctx, code.ClientID, gone)
+	if err != nil {
+		return nil, err
+	}
+	return &authorization{pending: pending, client: c, scopes: c.stillAllowed(code.Scopes), device: &code}, nil
+}
+
+// decideDevice shows whose device it is and what it asks for, and takes the
+// decision.
+func (p *Provider) decideDevice(w http.ResponseWriter, r *http.Request, form url.Values) {
+	ctx, work := p.begin(r.Context())
+	// 1. The page belongs to a device that waits and to who is signed in.
+	in, ok := p.openForm(ctx, w, r, form)
+	if !ok {
+		return
+	}
+	if in.a.device == nil {
+		p.pageError(w, r, refuse(fosite.ErrInvalidRequest, check{
+			What: "This page is for connecting a device.", Section: rfc("8628", "3.3"),
+		}))
+		return
+	}
+	session, err := p.currentSession(r)
+	if err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	if p.needsLogin(in.a, session) != "" {
+		p.redirectSealed(w, r, pathLogin, in.a.pending)
+		return
+	}
+	if r.Method != http.MethodPost {
+		p.showDeviceConsent(w, r, in, session)
+		return
+	}
+	// 2. The form was sent from our own page in this browser.
+	if !p.checkCSRF(r, in.form.Get("csrf")) {
+		p.pageError(w, r, errForeignForm)
+		return
+	}
+	// 3. The decision.
+	decision := in.form.Get("decision")
+	switch decision {
+	case "allow":
+		grant := p.newDeviceGrant(in.a, session, work)
+		work.onSuccess.Grants = []storage.Grant{grant}
+		work.onSuccess.RequireSession = session.ID
+		work.onSuccess.DecideDevice = &storage.DeviceDecision{ID: in.a.device.ID, GrantID: grant.ID}
+	case "deny":
+		work.onSuccess.DecideDevice = &storage.DeviceDecision{ID: in.a.device.ID}
+	default:
+		p.pageError(w, r, errNoDecision(decision))
+		return
+	}
+	if err := commitDecision(ctx, work); err != nil {
+		p.pageError(w, r, err)
+		return
+	}
+	p.log.InfoContext(ctx, "device decided", "sub", session.Subject, "client", in.a.client.ID, "decision", decision)
+	p.pages.deviceDone(w, deviceDonePage{Allowed: decision == "allow", ClientName: in.a.client.displayName()})
+}
+
+// commitDecision stores the decision: the first one, if two windows decide.
+func commitDecision(ctx context.Context, work *work) error {
+	err := work.commit(ctx)
+	if errors.Is(err, storage.ErrUsed) || errors.Is(err, storage.ErrNotFound) {
+		return refuse(fosite.ErrInvalidRequest, check{What: "This device was answered before.", Section: rfc("8628", "3.3")})
+	}
+	return err
+}
+
+// newDeviceGrant is what the user allows the device. It does not end with the
+// session in this browser: the device is elsewhere.
+func (p *Provider) newDeviceGrant(a *authorization, session *ssoSession, work *work) storage.Grant {
+	grant := p.newGrant(a, session, work.now)
+	grant.ID = randomString(16)
+	grant.SessionID, grant.SessionBound = "", false
+	grant.Scopes, grant.Audience = a.scopes, a.device.Audience
+	// The device has until its code expires to come for the tokens.
+	grant.ExpiresAt = grant.ExpiresAt.Add(a.device.ExpiresAt.Sub(work.now))
+	return grant
+}
+
+func (p *Provider) showDevice(w http.ResponseWriter, _ *http.Request, status int, typed, problem string) {
+	p.pages.device(w, status, devicePage{Action: p.base + pathDevice, UserCode: typed, Error: problem})
+}
+
+func (p *Provider) showDeviceConsent(w http.ResponseWriter, r *http.Request, in *interaction, session *ssoSession) {
+	var lines []scopeLine
+	for _, scope := range in.a.scopes {
+		lines = append(lines, scopeLine{Name: scope, Description: p.describeScope(scope)})
+	}
+	c := in.a.client
+	p.pages.deviceConsent(w, deviceConsentPage{
+		Action: p.base + pathDevice, Request: in.sealed, CSRF: p.csrfToken(w, r),
+		UserCode:   displayedUserCode(in.a.device.UserCode),
+		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
+		Username: session.user.Username, Name: session.user.displayName(), Scopes: lines,
+	})
+}
+
+// devicePage asks for the code that a device shows.
+type devicePage struct {
+	Action   string // path that the form is posted to
+	UserCode string // filled in: from the link, or what was typed before Error
+	Error    string // why the last code was refused; "": first attempt
+}
+
+func (p *pages) device(w http.ResponseWriter, status int, v devicePage) {
+	p.render(w, "device", status, policyOfForms(""), v)
+}
+
+// deviceConsentPage asks whether the device may have the scopes. The answer
+// comes as decision=allow or decision=deny.
+type deviceConsentPage struct {
+	Action, Request, CSRF string // as in loginPage
+	UserCode              string // to compare with the device
+	Username, Name        string // who is signed in; Name may be ""
+	Scopes                []scopeLine
+
+	// Of the client's registration (RFC 7591 §2).
+	ClientName, ClientURI, LogoURI, PolicyURI, TOSURI string
+}
+
+func (p *pages) deviceConsent(w http.ResponseWriter, v deviceConsentPage) {
+	v.ClientURI, v.LogoURI, v.PolicyURI, v.TOSURI = webURL(v.ClientURI), webURL(v.LogoURI), webURL(v.PolicyURI), webURL(v.TOSURI)
+	p.render(w, "deviceconsent", http.StatusOK, policyOfForms(v.LogoURI), v)
+}
+
+// deviceDonePage is the end in the browser: the rest happens on the device.
+type deviceDonePage struct {
+	Allowed    bool
+	ClientName string
+}
+
+func (p *pages) deviceDone(w http.ResponseWriter, v deviceDonePage) {
+	p.render(w, "devicedone", http.StatusOK, policyOfTexts, v)
+}
