@@ -84,9 +84,9 @@ type Client struct {
 	// SkipConsent allows the client's scopes without asking, as for a
 	// company's own application.
 	SkipConsent bool `yaml:"skip_consent" json:"-"`
-	// InsecureHTTPRedirectURIs allows redirect URIs that are plain http on
-	// another host, as between the containers of a test. Whoever is on the
-	// network between can then read the codes.
+	// InsecureHTTPRedirectURIs allows redirect URIs and logout URIs that are
+	// plain http on another host, as between the containers of a test. Whoever
+	// is on the network between can then read the codes.
 	InsecureHTTPRedirectURIs bool `yaml:"insecure_http_redirect_uris" json:"-"`
 	// Lifetimes override the provider's for this client.
 	Lifetimes *Lifetimes `yaml:"lifetimes" json:"-"`

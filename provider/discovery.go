@@ -14,6 +14,7 @@ func (p *Provider) metadata() ([]byte, error) {
 	p.announceRequests(doc)
 	p.announceResponses(doc)
 	announceClientAuthentication(doc)
+	announceLogout(doc)
 	return json.Marshal(doc)
 }
 
@@ -73,5 +74,14 @@ func announceClientAuthentication(doc map[string]any) {
 	} {
 		doc[endpoint+"_endpoint_auth_methods_supported"] = methods
 		doc[endpoint+"_endpoint_auth_signing_alg_values_supported"] = assertionAlgorithms
+	}
+}
+
+// announceLogout says how clients hear of the end of a session: Front-Channel
+// Logout §3, Back-Channel Logout §2.1.
+func announceLogout(doc map[string]any) {
+	for _, channel := range []string{"frontchannel", "backchannel"} {
+		doc[channel+"_logout_supported"] = true
+		doc[channel+"_logout_session_supported"] = true // with "sid"
 	}
 }

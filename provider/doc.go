@@ -15,7 +15,7 @@
 //	/userinfo                                 userinfo.go     OIDC Core §5.3, RFC 6750
 //	/introspect                               introspect.go   RFC 7662
 //	/revoke                                   revoke.go       RFC 7009
-//	/logout                                   logout.go       OIDC RP-Initiated Logout 1.0
+//	/logout                                   logout.go       OIDC RP-Initiated, Front-Channel and Back-Channel Logout 1.0
 //	/healthz, /readyz                         metadata.go
 //
 // # From an authorization request to tokens
@@ -47,6 +47,8 @@
 //	enginestore.go    the storage that fosite sees; work.go: a request's unit of work
 //	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them
 //	outbound.go       requests to URLs of clients; outboundguard.go: whom they may reach
+//	sso.go            the browser's session; participants.go: the clients of it
+//	logout.go         how it ends, numbered; backchannel.go, frontchannel.go: who hears of it
 //	clientkeys.go     what clients sign; jwks.go: the keys that verify it
 //	errors.go         every error answer, and the checks behind them
 package provider

@@ -29,6 +29,8 @@ import (
 const (
 	typeJWT         = "JWT"    // ID tokens, OIDC Core §2
 	typeAccessToken = "at+jwt" // RFC 9068 §2.1
+	// typeLogoutToken is that of Back-Channel Logout §2.4.
+	typeLogoutToken = "logout+jwt" //nolint:gosec // a media type
 )
 
 // signingAlgorithms are what the provider signs with. RS256 comes first: every
@@ -177,7 +179,7 @@ func (k *keyring) install(private []jose.JSONWebKey) error {
 			return fmt.Errorf("kid %q: every key needs one of its own", key.KeyID)
 		}
 		alg := jose.SignatureAlgorithm(key.Algorithm)
-		for _, typ := range []string{typeJWT, typeAccessToken} {
+		for _, typ := range []string{typeJWT, typeAccessToken, typeLogoutToken} {
 			options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ))
 			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
 			if err != nil {

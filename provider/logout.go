@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 )
@@ -46,21 +47,38 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 		p.showLogout(w, r, req, form, session)
 		return
 	}
-	// 5. End it.
+	// 5. End it, and tell its clients.
+	var frames []string
 	if session != nil {
-		if err := p.endSession(ctx, w, work, session); err != nil {
+		if frames, err = p.signOut(ctx, w, work, session); err != nil {
 			p.pageError(w, r, err)
 			return
 		}
-		p.log.InfoContext(ctx, "signed out", "sub", session.Subject)
 	}
-	// 6. Back to the client.
+	// 6. Back to the client, by way of a page where the browser tells those
+	//    that hear of it by the front channel. Front-Channel Logout §3.
 	back := req.returnURL()
-	if back == "" || !req.isConfirmed(session) {
-		p.pages.signedOut(w, signedOutPage{ClientName: req.clientName(), ReturnURL: back})
+	if back != "" && len(frames) == 0 && req.isConfirmed(session) {
+		p.redirect(w, back)
 		return
 	}
-	p.redirect(w, back)
+	p.pages.signedOut(w, signedOutPage{ClientName: req.clientName(), ReturnURL: back, Frames: frames})
+}
+
+// signOut ends the browser's session and tells the clients by the back channel
+// (Back-Channel Logout §2.5). It returns the frames that tell those that hear
+// of it by the front channel. The cookie goes only after the session: whoever
+// is told of a failure can try again.
+func (p *Provider) signOut(ctx context.Context, w http.ResponseWriter, work *work, session *ssoSession) ([]string, error) {
+	work.signOut(session)
+	if err := work.commit(ctx); err != nil {
+		return nil, err
+	}
+	p.setCookie(w, sessionCookie, "")
+	p.log.InfoContext(ctx, "signed out", "sub", session.Subject)
+	clients := p.participants(ctx, session.SID)
+	p.waitForClients(ctx, p.tellByBackChannel(ctx, session.SID, clients))
+	return p.logoutFrames(session.SID, clients), nil
 }
 
 func (p *Provider) showLogout(w http.ResponseWriter, r *http.Request, req *logoutRequest, form url.Values, session *ssoSession) {

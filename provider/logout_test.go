@@ -205,6 +205,7 @@ func TestLogoutAsks(t *testing.T) {
 	bobs := providertest.NewBrowser(t)
 	code := bobs.SignIn(authorizeURL(op, codeRequest()), "bob", "bob").Query().Get("code")
 	bobsToken := postForm(t, op.URL()+"/token", redeem(code), nil).text("id_token")
+	named := params{"id_token_hint": "", "client_id": providertest.PublicClient}
 	tests := []struct {
 		name    string
 		request params
@@ -214,8 +215,7 @@ func TestLogoutAsks(t *testing.T) {
 		{"only state", params{"state": "bye"}, ""},
 		{"only client_id", params{"client_id": providertest.PublicClient}, ""},
 		{"hint of another user", goodLogout(bobsToken), providertest.PostLogoutRedirectURI + "?state=bye-0123456789"},
-		{"client_id and its URI", goodLogout("").with(params{"id_token_hint": "", "client_id": providertest.PublicClient}),
-			providertest.PostLogoutRedirectURI + "?state=bye-0123456789"},
+		{"client_id and its URI", goodLogout("").with(named), providertest.PostLogoutRedirectURI + "?state=bye-0123456789"},
 		{"parameters that mean nothing here", params{"logout": "yes", "ui_locales": "de"}, ""},
 	}
 	for _, tt := range tests {

@@ -21,7 +21,8 @@ const (
 )
 
 // knownMetadata are names of OpenID Connect Discovery 1.0 §3, RFC 8414 §2, RFC
-// 9207 §3, JARM §4, RP-Initiated Logout §2.1 and Initiating User Registration §4.
+// 9207 §3, JARM §4, RP-Initiated Logout §2.1, Front-Channel Logout §3, Back-Channel
+// Logout §2.1 and Initiating User Registration §4.
 var knownMetadata = []string{
 	"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "introspection_endpoint",
 	"revocation_endpoint", "end_session_endpoint", "scopes_supported", "response_types_supported", "response_modes_supported",
@@ -34,6 +35,8 @@ var knownMetadata = []string{
 	"revocation_endpoint_auth_signing_alg_values_supported",
 	"userinfo_signing_alg_values_supported", "authorization_signing_alg_values_supported",
 	"registration_endpoint", "device_authorization_endpoint",
+	"frontchannel_logout_supported", "frontchannel_logout_session_supported",
+	"backchannel_logout_supported", "backchannel_logout_session_supported",
 }
 
 func TestMetadata(t *testing.T) {
@@ -66,6 +69,10 @@ func TestMetadata(t *testing.T) {
 		"prompt_values_supported":                        []any{"none", "login", "consent", "select_account"},
 		"scopes_supported":                               []any{"openid", "profile", "email", "address", "phone", "groups", "offline_access", "notes:read"},
 		"authorization_response_iss_parameter_supported": true,
+		"frontchannel_logout_supported":                  true,
+		"frontchannel_logout_session_supported":          true,
+		"backchannel_logout_supported":                   true,
+		"backchannel_logout_session_supported":           true,
 		"claims_parameter_supported":                     true,
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,

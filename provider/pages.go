@@ -31,7 +31,8 @@ type pages struct {
 	templates  map[string]*template.Template
 	style      []byte
 	styleETag  string
-	scriptHash string
+	scriptHash string // of formPostScript
+	leaveHash  string // of frontChannelScript
 }
 
 // newPages parses the templates. base is the issuer's path. homeURL is where
@@ -43,11 +44,10 @@ func newPages(base, homeURL string) (*pages, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(style)
-	script := sha256.Sum256([]byte(formPostScript))
 	p := &pages{
 		base: base, homeURL: homeURL, templates: map[string]*template.Template{},
 		style: style, styleETag: `"` + hex.EncodeToString(sum[:12]) + `"`,
-		scriptHash: "'sha256-" + base64.StdEncoding.EncodeToString(script[:]) + "'",
+		scriptHash: hashSource(formPostScript), leaveHash: hashSource(frontChannelScript),
 	}
 	for _, name := range []string{"login", "consent", "logout", "signedout", "error", "formpost", "home", "device", "deviceconsent", "devicedone"} {
 		parsed, err := template.ParseFS(webFiles, "web/layout.html", "web/"+name+".html")
@@ -135,22 +135,6 @@ type logoutPage struct {
 func (p *pages) logout(w http.ResponseWriter, status int, v logoutPage) {
 	v.FormTarget = originOf(v.FormTarget)
 	p.render(w, "logout", status, policyOfForms(""), v)
-}
-
-// signedOutPage is the end of a logout that leads nowhere else.
-type signedOutPage struct {
-	StillSignedIn bool   // the user said no
-	ClientName    string // whose ReturnURL is
-	ReturnURL     string // registered with the client; "": no link
-}
-
-// signedOut answers with the page after the logout.
-func (p *pages) signedOut(w http.ResponseWriter, v signedOutPage) {
-	back, _ := leaveURL(v.ReturnURL)
-	p.render(w, "signedout", http.StatusOK, policyOfTexts, struct {
-		signedOutPage
-		ReturnURL template.URL
-	}{v, back})
 }
 
 // errorPage says what is wrong where there is nowhere safe to redirect.
@@ -246,6 +230,12 @@ const (
 	notInFrames   = "; frame-ancestors 'none'"
 	policyOfTexts = policyBase + notInFrames + "; form-action 'none'"
 )
+
+// hashSource allows one inline script in a policy.
+func hashSource(script string) string {
+	sum := sha256.Sum256([]byte(script))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
 
 // policyOfForms is for pages with a form that leads on to a client, and with
 // its logo. Images may come by https, and by http if the logo does. The scheme

@@ -134,6 +134,12 @@ func everyPage(value string) map[string]func(*pages, http.ResponseWriter) {
 		"signed out": func(p *pages, w http.ResponseWriter) {
 			p.signedOut(w, signedOutPage{ClientName: value, ReturnURL: "https://client.example/?x=" + value})
 		},
+		"telling clients": func(p *pages, w http.ResponseWriter) {
+			p.signedOut(w, signedOutPage{
+				ClientName: value, ReturnURL: "https://client.example/?x=" + value,
+				Frames: []string{"https://client.example/logout?x=" + url.QueryEscape(value)},
+			})
+		},
 		"error": func(p *pages, w http.ResponseWriter) {
 			p.error(w, errorPage{Status: http.StatusBadRequest, Code: value, Description: value, Section: value, SectionURL: value, Hint: value})
 		},
@@ -169,13 +175,17 @@ func TestPageHeaders(t *testing.T) {
 	}
 }
 
+func hashOf(script string) string {
+	sum := sha256.Sum256([]byte(script))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
 func TestPageContentSecurityPolicy(t *testing.T) {
 	const base = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'"
 	login := func(logo string) func(*pages, http.ResponseWriter) {
 		return func(p *pages, w http.ResponseWriter) { p.login(w, http.StatusOK, loginPage{LogoURI: logo}) }
 	}
 	every := everyPage("x")
-	sum := sha256.Sum256([]byte(formPostScript))
 	tests := []struct {
 		name string
 		send func(*pages, http.ResponseWriter)
@@ -186,9 +196,10 @@ func TestPageContentSecurityPolicy(t *testing.T) {
 		{"consent", every["consent"], base + "; frame-ancestors 'none'"},
 		{"logout", every["logout"], base + "; frame-ancestors 'none'"},
 		{"signed out", every["signed out"], base + "; frame-ancestors 'none'; form-action 'none'"},
+		{"telling clients", every["telling clients"], base + "; frame-ancestors 'none'; form-action 'none'; frame-src https://client.example; script-src " + hashOf(frontChannelScript)},
 		{"error", every["error"], base + "; frame-ancestors 'none'; form-action 'none'"},
 		{"home", every["home"], base + "; frame-ancestors 'none'; form-action 'none'"},
-		{"form post", every["form post"], base + "; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"},
+		{"form post", every["form post"], base + "; script-src " + hashOf(formPostScript)},
 		{"https logo", login("https://client.example/logo"), strings.Replace(base, "data:", "data: https:", 1) + "; frame-ancestors 'none'"},
 		{"http logo", login("http://client.example/logo"), strings.Replace(base, "data:", "data: https: http:", 1) + "; frame-ancestors 'none'"},
 	}
@@ -206,7 +217,7 @@ func TestPageEscapesWhatItEchoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			page := show(t, "", send)
 			for _, script := range page.tags("script") {
-				if name != "form post" || script.FirstChild.Data != formPostScript {
+				if script.FirstChild.Data != map[string]string{"form post": formPostScript, "telling clients": frontChannelScript}[name] {
 					t.Errorf("a script got in: %q", script.FirstChild.Data)
 				}
 			}
@@ -238,7 +249,7 @@ func TestPageEscapesWhatItEchoes(t *testing.T) {
 func TestPageKeepsForeignNamesApart(t *testing.T) {
 	const name = "تطبيق"
 	for page, send := range everyPage(name) {
-		if !slices.Contains([]string{"login", "consent", "logout", "signed out"}, page) {
+		if !slices.Contains([]string{"login", "consent", "logout", "signed out", "telling clients"}, page) {
 			continue
 		}
 		t.Run(page, func(t *testing.T) {

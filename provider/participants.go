@@ -36,6 +36,7 @@ func (p *Provider) bindToSession(work *work, a *authorization, session *ssoSessi
 // called when the session is gone: nobody joins it any more. What cannot be
 // read is logged and left out, for the session has ended whoever hears of it.
 func (p *Provider) participants(ctx context.Context, sid string) []participant {
+	ctx = context.WithoutCancel(ctx)
 	records, err := p.store.SessionClients(ctx, sid)
 	if err != nil {
 		p.log.ErrorContext(ctx, "clients of an ended session are not told", "cause", err)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/ory/fosite"
@@ -42,6 +43,8 @@ type Provider struct {
 
 	keys     *keyring
 	outbound *outbound
+	// background is what goes on after its request was answered.
+	background sync.WaitGroup
 	// clientKeys verifies what clients sign.
 	clientKeys *clientKeys
 
@@ -153,6 +156,7 @@ func (p *Provider) Ready(ctx context.Context) error {
 // It does not close the store.
 func (p *Provider) Close() error {
 	p.outbound.close()
+	p.background.Wait()
 	<-p.keys.ready
 	return nil
 }

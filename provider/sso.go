@@ -48,8 +48,9 @@ func (p *Provider) currentSession(r *http.Request) (*ssoSession, error) {
 // startSession signs the user in: a new cookie value in every case, so that a
 // value planted before the login is worth nothing (session fixation). The
 // public "sid" stays when the same user signs in again; when another does, the
-// first is signed out. The cookie comes only after the session is stored: a
-// failure costs nobody the session they had.
+// first is signed out, of which clients hear by the back channel only. The
+// cookie comes only after the session is stored: a failure costs nobody the
+// session they had.
 func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, u *user) (*ssoSession, error) {
 	work := workFrom(ctx)
 	before, err := p.currentSession(r)
@@ -76,6 +77,9 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 		return nil, err
 	}
 	p.setCookie(w, sessionCookie, value)
+	if before != nil && before.SID != session.SID {
+		p.tellByBackChannel(ctx, before.SID, p.participants(ctx, before.SID))
+	}
 	return &ssoSession{Session: session, user: u}, nil
 }
 
@@ -100,17 +104,6 @@ func (p *Provider) succeed(ctx context.Context, work *work, before *ssoSession, 
 func (w *work) signOut(session *ssoSession) {
 	w.onSuccess.EndSessions = append(w.onSuccess.EndSessions, session.ID)
 	w.onSuccess.SignOut = append(w.onSuccess.SignOut, session.SID)
-}
-
-// endSession signs the browser's user out. The cookie goes only after the
-// session: whoever is told of a failure can try again.
-func (p *Provider) endSession(ctx context.Context, w http.ResponseWriter, work *work, session *ssoSession) error {
-	work.signOut(session)
-	if err := work.commit(ctx); err != nil {
-		return err
-	}
-	p.setCookie(w, sessionCookie, "")
-	return nil
 }
 
 // csrfToken returns the token that a form of this browser carries, and gives

@@ -18,6 +18,8 @@ func (c *Client) check(knownScopes []string) *problem {
 		full.checkKeys,
 		full.checkRedirects,
 		full.checkApplicationType,
+		full.checkBackChannelLogout,
+		full.checkFrontChannelLogout,
 		full.checkSubject,
 		full.checkLinks,
 		func() *problem { return full.checkScope(knownScopes) },

@@ -1,0 +1,135 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Bounds on telling clients that a session has ended. Each request has the
+// timeout of outbound.go besides.
+const (
+	backchannelAtOnce = 16                     // requests under way for one session
+	backchannelPause  = 500 * time.Millisecond // before the second try
+	backchannelWait   = 5 * time.Second        // how long the browser waits for the clients
+	logoutTokenLife   = 2 * time.Minute        // Back-Channel Logout §4: preferably at most that
+)
+
+// backchannelEvent marks a JWT as a logout token, Back-Channel Logout §2.4.
+const backchannelEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// tellByBackChannel tells the clients of an ended session that it has ended,
+// all at the same time: those that have a backchannel_logout_uri. The channel
+// that it returns is closed when each has answered or was given up. A browser
+// that goes away stops nothing.
+func (p *Provider) tellByBackChannel(ctx context.Context, sid string, all []participant) <-chan struct{} {
+	ctx = context.WithoutCancel(ctx)
+	turns := make(chan struct{}, backchannelAtOnce)
+	var calls sync.WaitGroup
+	for _, client := range all {
+		if client.BackchannelLogoutURI != "" {
+			calls.Go(func() { p.tellClient(ctx, sid, client, turns) })
+		}
+	}
+	told := make(chan struct{})
+	p.background.Go(func() {
+		calls.Wait()
+		close(told)
+	})
+	return told
+}
+
+// waitForClients keeps the browser until the clients are told, but not for
+// long: nobody's sign-out may hang on a client that does.
+func (p *Provider) waitForClients(ctx context.Context, told <-chan struct{}) {
+	timer := time.NewTimer(backchannelWait)
+	defer timer.Stop()
+	select {
+	case <-told:
+	case <-ctx.Done():
+	case <-timer.C:
+		p.log.WarnContext(ctx, "the browser goes on before every client is told of the sign-out")
+	}
+}
+
+// tellClient tells one client, with a second try if the first may have failed
+// by chance. The second carries a new token: a client that keeps each "jti" may
+// have kept the first one's before it failed, and whoever is told twice is
+// signed out once (§2.8).
+func (p *Provider) tellClient(ctx context.Context, sid string, to participant, turns chan struct{}) {
+	for attempt := 1; attempt <= 2; attempt++ {
+		if attempt > 1 {
+			time.Sleep(backchannelPause)
+		}
+		turns <- struct{}{}
+		status, err := p.sendLogoutToken(ctx, sid, to)
+		<-turns
+		switch {
+		case err == nil && (status == http.StatusOK || status == http.StatusNoContent): // §2.8
+			p.log.InfoContext(ctx, "client told of the sign-out", "client", to.ID, "attempt", attempt)
+			return
+		case err != nil:
+			p.log.WarnContext(ctx, "client not told of the sign-out", "client", to.ID, "attempt", attempt, "cause", err)
+		default:
+			p.log.WarnContext(ctx, "client refused the logout token", "client", to.ID, "attempt", attempt, "status", status)
+		}
+		if !errors.Is(err, errNotFetched) && status < http.StatusInternalServerError {
+			return // it would be the same again
+		}
+	}
+}
+
+// sendLogoutToken makes a logout token and posts it (§2.4, §2.5).
+func (p *Provider) sendLogoutToken(ctx context.Context, sid string, to participant) (status int, err error) {
+	now := time.Now()
+	token, err := p.keys.sign(ctx, logoutTokenAlg(to.client), typeLogoutToken, map[string]any{
+		"iss": p.issuer, "aud": to.ID, "sub": to.subject, "sid": sid,
+		"iat": now.Unix(), "exp": now.Add(logoutTokenLife).Unix(), "jti": randomString(16),
+		"events": map[string]any{backchannelEvent: struct{}{}},
+		// No nonce: it would make an ID token of this (§2.4).
+	})
+	if err != nil {
+		return 0, err
+	}
+	return p.outbound.postForm(ctx, to.BackchannelLogoutURI, url.Values{"logout_token": {token}})
+}
+
+// logoutTokenAlg signs as the client's ID tokens are signed, and always (§2.4).
+func logoutTokenAlg(c *client) jose.SignatureAlgorithm {
+	alg := jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg)
+	if !slices.Contains(signingAlgorithms, alg) {
+		return jose.RS256
+	}
+	return alg
+}
+
+// checkLogoutURI says what is wrong with a URI that a client is told of a
+// sign-out at, or "": Back-Channel Logout §2.2, Front-Channel Logout §2.
+func (c *Client) checkLogoutURI(uri string) string {
+	switch {
+	case redirectProblem(uri) != "":
+		return redirectProblem(uri)
+	case webURL(uri) == "":
+		return "is not an http or https URL"
+	case !c.InsecureHTTPRedirectURIs && isPlainHTTP(uri):
+		return "would tell of the sign-out unencrypted, on another machine: use https, or set insecure_http_redirect_uris for this client"
+	}
+	return ""
+}
+
+// checkBackChannelLogout: Back-Channel Logout §2.2.
+func (c *Client) checkBackChannelLogout() *problem {
+	if c.BackchannelLogoutURI == "" {
+		return nil
+	}
+	if reason := c.checkLogoutURI(c.BackchannelLogoutURI); reason != "" {
+		return problemf("backchannel_logout_uri", "%q %s", c.BackchannelLogoutURI, reason)
+	}
+	return nil
+}
