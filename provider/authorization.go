@@ -35,6 +35,8 @@ type authorization struct {
 	scopes        []string
 	prompts       []string
 	maxAge        *time.Duration
+	// audience is what the access tokens are for.
+	audience []string
 	// subjects are lists of users: the one who is signed in must be in each.
 	subjects [][]string
 	// claims is the parameter; named what of it can be given, and kept the same
@@ -64,7 +66,7 @@ func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest)
 	a := &authorization{pending: pending, form: pending.Form}
 	for _, step := range []func(context.Context, *authorization) error{
 		p.checkClient, p.checkRedirectURI, // from here on errors are redirected
-		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkProofKey, p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
+		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource, p.checkProofKey, p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
 		p.checkWithEngine,
 	} {
 		if err := step(ctx, a); err != nil {

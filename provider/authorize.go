@@ -108,7 +108,7 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 	for _, scope := range a.scopes {
 		a.request.GrantScope(scope)
 	}
-	for _, audience := range p.audienceOf(a.client) {
+	for _, audience := range a.audience {
 		a.request.GrantAudience(audience)
 	}
 	a.request.SetID(randomString(16))
@@ -159,14 +159,6 @@ func (p *Provider) newGrant(a *authorization, session *ssoSession, now time.Time
 		AuthTime: session.AuthTime, RequestedAt: a.pending.RequestedAt,
 		CreatedAt: now, ExpiresAt: now.Add(life),
 	}
-}
-
-// audienceOf is what the client's access tokens are for.
-func (p *Provider) audienceOf(c *client) []string {
-	if len(c.Audience) > 0 {
-		return c.Audience
-	}
-	return []string{p.issuer}
 }
 
 // needsConsent reports whether the user must be asked. What was allowed before

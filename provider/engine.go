@@ -33,7 +33,7 @@ func engineConfig(issuer string, keys *keyring, lifetimes Lifetimes) *fosite.Con
 		RefreshTokenLifespan:  time.Duration(lifetimes.RefreshToken),
 		IDTokenLifespan:       time.Duration(lifetimes.IDToken),
 		ScopeStrategy:         fosite.ExactScopeStrategy,
-		// Audiences come from registrations, never from requests: token.go.
+		// Audiences are ours to decide: resource.go.
 		AudienceMatchingStrategy:    func([]string, []string) error { return nil },
 		EnforcePKCEForPublicClients: true, // RFC 9700 §2.1.1
 		RefreshTokenScopes:          []string{scopeOfflineAccess},

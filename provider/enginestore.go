@@ -261,6 +261,9 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 		return nil, storage.Code{}, err
 	}
 	sessionOf(req).SetExpiresAt(fosite.AuthorizeCode, code.ExpiresAt)
+	if narrowed := workFrom(ctx).audience; narrowed != nil {
+		req.GrantedAudience = narrowed
+	}
 	return req, code, nil
 }
 

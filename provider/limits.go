@@ -73,7 +73,8 @@ func parseForm(raw string) (url.Values, error) {
 		if err := checkParameter(name, values); err != nil {
 			return nil, err
 		}
-		if values[0] == "" {
+		form[name] = slices.DeleteFunc(values, func(value string) bool { return value == "" })
+		if len(form[name]) == 0 {
 			delete(form, name)
 		}
 	}

@@ -86,7 +86,11 @@ func (e endpoint) wantRefused(t *testing.T, a answer, status int) {
 
 // TestEndpointsRefuseWhatNobodyHonestSends: the valid request and one thing more.
 func TestEndpointsRefuseWhatNobodyHonestSends(t *testing.T) {
-	op := providertest.Start(t, &providertest.Options{Configure: func(c *provider.Config) { c.Explain = true }})
+	clients := providertest.DefaultClients()
+	for i := range clients {
+		clients[i].Audience = []string{"https://a", "https://b"}
+	}
+	op := providertest.Start(t, &providertest.Options{Clients: clients, Configure: func(c *provider.Config) { c.Explain = true }})
 	tests := []struct {
 		name, more string
 		refused    bool

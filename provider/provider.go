@@ -30,6 +30,8 @@ type Provider struct {
 	clients map[string]*client
 	users   *directory
 	scopes  []string
+	// resources are the resource servers of the configuration.
+	resources []string
 	// requests is the configuration's, with its defaults.
 	requests Requests
 	// scopeTexts are the consent page's words for the operator's own scopes.
@@ -91,6 +93,9 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	for _, c := range cfg.Clients {
 		p.clients[c.ID] = newClient(c, p.lifetimes, p.scopes)
 		p.origins.add(c.RedirectURIs)
+		if c.ResourceServer != "" {
+			p.resources = union(p.resources, []string{c.ResourceServer})
+		}
 		if c.InsecureHTTPRedirectURIs {
 			p.log.WarnContext(ctx, "insecure_http_redirect_uris is on", "client", c.ID)
 		}

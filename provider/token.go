@@ -38,7 +38,7 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 4. What each grant adds to fosite's checks.
-	if err := p.refine(req, form, work.now); err != nil {
+	if err := p.refine(req, form, work); err != nil {
 		p.tokenFailed(ctx, w, r, work, err)
 		return
 	}
@@ -122,51 +122,60 @@ func cloneWithout(form url.Values, names ...string) url.Values {
 }
 
 // refine completes what fosite accepted, grant by grant.
-func (p *Provider) refine(req fosite.AccessRequester, form url.Values, now time.Time) error {
-	session, lifetimes := sessionOf(req), clientOf(req).lifetimes
-	if form.Get("grant_type") == grantClientCredentials {
-		if err := p.grantToClient(req, now); err != nil {
-			return err
-		}
+func (p *Provider) refine(req fosite.AccessRequester, form url.Values, work *work) (err error) {
+	switch form.Get("grant_type") {
+	case grantCode:
+		granted := req.GetRequestedAudience()
+		work.audience, err = narrowedAudience(form, granted, granted)
+	case grantClientCredentials:
+		err = p.grantToClient(req, form, work.now)
+	case grantRefresh:
+		err = narrow(req, form)
 	}
-	session.expire(now, lifetimes)
-	if form.Get("grant_type") == grantRefresh {
-		return narrow(req, form)
-	}
-	return nil
+	sessionOf(req).expire(work.now, clientOf(req).lifetimes)
+	return err
 }
 
-// narrow applies the scope parameter of a refresh: a narrower scope narrows the
-// new access token, and only that; a wider one is refused. RFC 6749 §6.
+// narrow applies the scope and resource parameters of a refresh: less than was
+// granted narrows the new access token, and only that; more is refused. RFC 6749
+// §6, RFC 8707 §2.2.
 func narrow(req fosite.AccessRequester, form url.Values) error {
+	request, ok := req.(*fosite.AccessRequest)
+	if !ok {
+		return fmt.Errorf("fosite made a %T, not an AccessRequest", req)
+	}
+	audience, err := narrowedAudience(form, request.GrantedAudience, request.GrantedAudience)
+	if err != nil {
+		return err
+	}
+	request.GrantedAudience = audience
+	request.GrantedScope, err = narrowedScope(form, request.GrantedScope)
+	return err
+}
+
+func narrowedScope(form url.Values, granted fosite.Arguments) (fosite.Arguments, error) {
 	wanted := splitSpaces(form.Get("scope"))
 	if len(wanted) == 0 {
-		return nil
+		return granted, nil
 	}
-	granted := req.GetGrantedScopes()
 	var narrowed fosite.Arguments
 	for _, scope := range wanted {
 		if narrowed.Has(scope) {
 			continue
 		}
 		if !slices.Contains(granted, scope) {
-			return refuse(fosite.ErrInvalidScope, check{
+			return nil, refuse(fosite.ErrInvalidScope, check{
 				What: "A refresh cannot ask for more than was granted.", Expected: scopeString(granted), Arrived: scope, Section: rfc6749("6"),
 			})
 		}
 		narrowed = append(narrowed, scope)
 	}
-	request, ok := req.(*fosite.AccessRequest)
-	if !ok {
-		return fmt.Errorf("fosite made a %T, not an AccessRequest", req)
-	}
-	request.GrantedScope = narrowed
-	return nil
+	return narrowed, nil
 }
 
 // grantToClient makes the grant of client_credentials, RFC 6749 §4.4: the client
 // acts for itself, so scopes about a user make no sense.
-func (p *Provider) grantToClient(req fosite.AccessRequester, now time.Time) error {
+func (p *Provider) grantToClient(req fosite.AccessRequester, form url.Values, now time.Time) error {
 	c := clientOf(req)
 	for _, scope := range req.GetRequestedScopes() {
 		if slices.Contains(userScopes, scope) {
@@ -176,8 +185,12 @@ func (p *Provider) grantToClient(req fosite.AccessRequester, now time.Time) erro
 		}
 		req.GrantScope(scope)
 	}
-	for _, audience := range p.audienceOf(c) {
-		req.GrantAudience(audience)
+	audience, err := p.targets(c, form)
+	if err != nil {
+		return err
+	}
+	for _, target := range audience {
+		req.GrantAudience(target)
 	}
 	session := sessionOf(req)
 	session.grant = storage.Grant{

@@ -18,6 +18,10 @@ type work struct {
 	onSuccess storage.Changes
 	always    storage.Changes
 
+	// audience is what of its grant's audience the access token of a redeemed
+	// code is for; nil for all of it (RFC 8707 §2.2).
+	audience []string
+
 	codes         map[storage.Digest]codeRead
 	refreshTokens map[storage.Digest]refreshRead
 }
