@@ -49,12 +49,17 @@ func (p *Provider) handleDeviceAuthorization(w http.ResponseWriter, r *http.Requ
 		p.tokenError(w, r, err)
 		return
 	}
+	audience, err := p.targets(c, form)
+	if err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
 	// 3. A code for the device and one for the user, who types it in.
 	ctx, work := p.begin(r.Context())
 	deviceCode := randomString(32)
 	code := storage.DeviceCode{
 		ID: storage.DigestOf(deviceCode), UserCode: newUserCode(), ClientID: c.ID,
-		Scopes: scopes, Audience: p.audienceOf(c), Interval: pollInterval,
+		Scopes: scopes, Audience: audience, Interval: pollInterval,
 		CreatedAt: work.now, ExpiresAt: work.now.Add(time.Duration(c.lifetimes.DeviceCode)),
 	}
 	work.onSuccess.DeviceCodes = []storage.DeviceCode{code}

@@ -147,3 +147,24 @@ func TestResourcesElsewhere(t *testing.T) {
 		t.Errorf("aud (-want +got):\n%s\n%s", diff, a.Raw)
 	}
 }
+
+// The device names resources in both of its requests.
+func TestResourcesOfADevice(t *testing.T) {
+	clients := deviceClients()
+	clients[2].Audience = []string{resourceOne, resourceTwo}
+	op := providertest.Start(t, &providertest.Options{Clients: clients})
+	begin := endpoint{method: http.MethodPost, path: "/device_authorization"}
+	ask := params{"client_id": deviceClient, "scope": "openid offline_access"}
+	wantError(t, begin.send(t, op, ask.withResources("https://other.example").Encode(), nil), http.StatusBadRequest, "invalid_target")
+
+	decided := func(resources ...string) answer {
+		begun := begin.send(t, op, ask.withResources(resources...).Encode(), nil)
+		decide(t, begun, "allow")
+		return begun
+	}
+	wantError(t, postToken(t, op, pollRequest(decided(resourceOne)), nil, resourceTwo), http.StatusBadRequest, "invalid_target")
+	tokens := postToken(t, op, pollRequest(decided(resourceTwo, resourceOne)), nil, resourceOne)
+	wantAudience(t, audienceOf(t, tokens.text("access_token")), resourceOne)
+	again := postToken(t, op, refreshRequest(tokens.text("refresh_token")).with(params{"client_id": deviceClient}), nil)
+	wantAudience(t, audienceOf(t, again.text("access_token")), resourceTwo, resourceOne)
+}

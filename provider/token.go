@@ -129,48 +129,54 @@ func (p *Provider) refine(req fosite.AccessRequester, form url.Values, work *wor
 		work.audience, err = narrowedAudience(form, granted, granted)
 	case grantClientCredentials:
 		err = p.grantToClient(req, form, work.now)
+	case grantDevice:
+		err = narrowAudience(req, form)
 	case grantRefresh:
-		err = narrow(req, form)
+		if err = narrowAudience(req, form); err == nil {
+			err = narrowScope(req, form)
+		}
 	}
 	sessionOf(req).expire(work.now, clientOf(req).lifetimes)
 	return err
 }
 
-// narrow applies the scope and resource parameters of a refresh: less than was
-// granted narrows the new access token, and only that; more is refused. RFC 6749
-// §6, RFC 8707 §2.2.
-func narrow(req fosite.AccessRequester, form url.Values) error {
+// narrowAudience applies the resource parameter to the new access token, and
+// only to that. More than was granted is refused. RFC 8707 §2.2.
+func narrowAudience(req fosite.AccessRequester, form url.Values) error {
 	request, ok := req.(*fosite.AccessRequest)
 	if !ok {
 		return fmt.Errorf("fosite made a %T, not an AccessRequest", req)
 	}
 	audience, err := narrowedAudience(form, request.GrantedAudience, request.GrantedAudience)
-	if err != nil {
-		return err
-	}
 	request.GrantedAudience = audience
-	request.GrantedScope, err = narrowedScope(form, request.GrantedScope)
 	return err
 }
 
-func narrowedScope(form url.Values, granted fosite.Arguments) (fosite.Arguments, error) {
+// narrowScope does the same with the scope parameter of a refresh. RFC 6749 §6.
+func narrowScope(req fosite.AccessRequester, form url.Values) error {
 	wanted := splitSpaces(form.Get("scope"))
 	if len(wanted) == 0 {
-		return granted, nil
+		return nil
 	}
+	granted := req.GetGrantedScopes()
 	var narrowed fosite.Arguments
 	for _, scope := range wanted {
 		if narrowed.Has(scope) {
 			continue
 		}
 		if !slices.Contains(granted, scope) {
-			return nil, refuse(fosite.ErrInvalidScope, check{
+			return refuse(fosite.ErrInvalidScope, check{
 				What: "A refresh cannot ask for more than was granted.", Expected: scopeString(granted), Arrived: scope, Section: rfc6749("6"),
 			})
 		}
 		narrowed = append(narrowed, scope)
 	}
-	return narrowed, nil
+	request, ok := req.(*fosite.AccessRequest)
+	if !ok {
+		return fmt.Errorf("fosite made a %T, not an AccessRequest", req)
+	}
+	request.GrantedScope = narrowed
+	return nil
 }
 
 // grantToClient makes the grant of client_credentials, RFC 6749 §4.4: the client
