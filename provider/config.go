@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -51,6 +52,9 @@ type Config struct {
 	// DialContext connects to URLs of clients, in place of net.Dialer. Where it
 	// connects to is checked before anything is sent.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// WrapTransport, if set, gets what sends requests to URLs of clients and
+	// returns what to use in its place, such as one that records them first.
+	WrapTransport func(http.RoundTripper) http.RoundTripper
 	// FixedKeys are signing keys to use instead of generated ones, so that
 	// what is signed can be compared between runs.
 	FixedKeys []jose.JSONWebKey

@@ -39,8 +39,8 @@ var (
 // jwks_uri, request_uri, sector_identifier_uri, back-channel logout (OIDC
 // Registration §9.3: protect against server-side request forgery). It asks
 // public addresses only, decided on the address that a name resolved to; it
-// follows no redirect, uses no proxy, keeps no cookie and waits for nobody
-// longer than its timeout.
+// follows no redirect, uses no proxy, keeps no cookie and no connection, and
+// waits for nobody longer than its timeout.
 //
 // It does not look at the port, nor at public addresses that lead back into
 // the operator's own network: a firewall has to.
@@ -74,8 +74,11 @@ func newOutbound(cfg *Config) *outbound {
 		},
 		TLSHandshakeTimeout:    o.timeout,
 		DisableCompression:     true, // nothing may grow after it was counted
+		DisableKeepAlives:      true, // the next request may be far away, and strangers hold no connection
 		MaxResponseHeaderBytes: maxAnswerHeaders,
-		MaxIdleConns:           outboundAtOnce, MaxIdleConnsPerHost: 2, IdleConnTimeout: 30 * time.Second,
+	}
+	if cfg.WrapTransport != nil {
+		o.transport = cfg.WrapTransport(o.transport)
 	}
 	o.close = sync.OnceFunc(func() {
 		cancel()

@@ -33,7 +33,7 @@ func TestOutboundGet(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = r
 		http.SetCookie(w, &http.Cookie{Name: "a", Value: "b", Path: "/"})
-		io.WriteString(w, "hello")
+		w.Write([]byte("hello"))
 	}))
 	defer server.Close()
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
@@ -43,7 +43,7 @@ func TestOutboundGet(t *testing.T) {
 		if err != nil || string(body) != "hello" {
 			t.Fatalf("%q, %v", body, err)
 		}
-		want := http.Header{"Accept": {"application/jwk-set+json"}, "User-Agent": {"oidclab"}}
+		want := http.Header{"Accept": {"application/jwk-set+json"}, "Connection": {"close"}, "User-Agent": {"oidclab"}}
 		if fmt.Sprint(got.Header) != fmt.Sprint(want) || got.RequestURI != "/jwks?x=y" {
 			t.Errorf("sent %s %v", got.RequestURI, got.Header)
 		}
@@ -78,15 +78,19 @@ func TestOutboundRefuses(t *testing.T) {
 	filler := bytes.Repeat([]byte("x"), maxDocumentBody+1)
 	var bomb bytes.Buffer
 	zip := gzip.NewWriter(&bomb)
-	zip.Write(bytes.Repeat(filler, 100))
-	zip.Close()
+	if _, err := zip.Write(bytes.Repeat(filler, 20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for name, tt := range map[string]struct {
 		answer func(http.ResponseWriter)
 		want   error
 	}{
 		"a body at the limit":      {func(w http.ResponseWriter) { w.Write(filler[1:]) }, nil},
 		"a body beyond it":         {func(w http.ResponseWriter) { w.Write(filler) }, errNotFetched},
-		"a body far beyond it":     {func(w http.ResponseWriter) { w.Write(bytes.Repeat(filler, 100)) }, errNotFetched},
+		"a body far beyond it":     {func(w http.ResponseWriter) { w.Write(bytes.Repeat(filler, 20)) }, errNotFetched},
 		"identity":                 {func(w http.ResponseWriter) { w.Header().Set("Content-Encoding", "identity") }, nil},
 		"a compressed body":        {func(w http.ResponseWriter) { w.Header().Set("Content-Encoding", "gzip"); w.Write(bomb.Bytes()) }, errNotFetched},
 		"too many headers":         {func(w http.ResponseWriter) { w.Header().Set("X", string(filler[:2*maxAnswerHeaders])) }, errNotFetched},
@@ -116,7 +120,7 @@ func TestOutboundRefuses(t *testing.T) {
 			if err != nil && err.Error() != tt.want.Error() {
 				t.Errorf("says more than it may: %v", err)
 			}
-			if tt.want == errRedirected {
+			if errors.Is(tt.want, errRedirected) {
 				if _, err := o.postForm(t.Context(), server.URL, nil); !errors.Is(err, errRedirected) {
 					t.Errorf("POST: %v", err)
 				}
@@ -195,7 +199,7 @@ func newSlow(t *testing.T, dial func(context.Context) error) *slow {
 		s.there = append(s.there, there)
 		s.mu.Unlock()
 		t.Cleanup(func() { there.Close() })
-		go io.Copy(io.Discard, there)
+		go func() { _, _ = io.Copy(io.Discard, there) }()
 		return here, nil
 	}})
 	return s
@@ -226,7 +230,7 @@ func TestOutboundTimesOut(t *testing.T) {
 				go func() {
 					synctest.Wait()
 					for _, conn := range s.there {
-						io.WriteString(conn, tt.answer)
+						_, _ = conn.Write([]byte(tt.answer)) // it may be gone by now
 					}
 				}()
 				begin := time.Now()
@@ -271,42 +275,91 @@ func TestOutboundAtOnce(t *testing.T) {
 	})
 }
 
-// TestOutboundClose ends what is under way and what is kept open: the bubble
-// fails if a goroutine is left.
+// TestOutboundClose ends what is under way, at whatever stage, at once; the
+// bubble fails if a goroutine is left.
 func TestOutboundClose(t *testing.T) {
+	ready := func(context.Context) error { return nil }
+	for name, tt := range map[string]struct {
+		dial func(context.Context) error
+		url  string
+	}{
+		"dialling": {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "http://rp.example/"},
+		"TLS":      {ready, "https://rp.example/"},
+		"waiting":  {ready, "http://rp.example/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSlow(t, tt.dial)
+				begin := time.Now()
+				result := make(chan error, 2)
+				gone, goAway := context.WithCancel(t.Context())
+				for _, ctx := range []context.Context{t.Context(), gone} {
+					go func() {
+						_, err := s.o.get(ctx, tt.url, "")
+						result <- err
+					}()
+				}
+				synctest.Wait()
+				goAway() // which does not end its dial, where that is not done
+				if err := <-result; !errors.Is(err, context.Canceled) {
+					t.Errorf("who went away: %v", err)
+				}
+				s.o.close()
+				if err := <-result; !errors.Is(err, errNotFetched) {
+					t.Errorf("got %v", err)
+				}
+				for _, conn := range s.there {
+					if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+						t.Errorf("still open: %v", err)
+					}
+				}
+				if _, err := s.o.get(t.Context(), tt.url, ""); !errors.Is(err, errNotFetched) {
+					t.Errorf("after close: %v", err)
+				}
+				synctest.Wait()
+				if time.Since(begin) > 0 {
+					t.Errorf("waited %s", time.Since(begin))
+				}
+			})
+		})
+	}
+}
+
+// TestOutboundKeepsNoConnection open for the next request.
+func TestOutboundKeepsNoConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlow(t, func(context.Context) error { return nil })
-		begin := time.Now()
 		go func() {
 			synctest.Wait()
-			io.WriteString(s.there[0], "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			_, _ = s.there[0].Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 		}()
-		if _, err := s.o.get(t.Context(), "http://idle.example/", ""); err != nil {
+		if _, err := s.o.get(t.Context(), "http://rp.example/", ""); err != nil {
 			t.Fatal(err)
 		}
-		result := make(chan error, 1)
-		go func() {
-			_, err := s.o.get(t.Context(), "http://busy.example/", "")
-			result <- err
-		}()
-		synctest.Wait()
-		if s.dials != 2 {
-			t.Fatalf("%d connections", s.dials)
-		}
-		s.o.close()
-		if err := <-result; !errors.Is(err, errNotFetched) {
-			t.Errorf("got %v", err)
-		}
-		for _, conn := range s.there {
-			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-				t.Errorf("still open: %v", err)
-			}
-		}
-		if _, err := s.o.get(t.Context(), "http://late.example/", ""); !errors.Is(err, errNotFetched) {
-			t.Errorf("after close: %v", err)
-		}
-		if time.Since(begin) > 0 {
-			t.Errorf("waited %s", time.Since(begin))
+		if _, err := s.there[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("still open: %v", err)
 		}
 	})
 }
+
+// TestOutboundIsWrapped: whoever records sees each request and its answer, and
+// has the guard behind it.
+func TestOutboundIsWrapped(t *testing.T) {
+	var seen []string
+	o := newTestOutbound(t, Config{WrapTransport: func(base http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			seen = append(seen, r.Method+" "+r.URL.String())
+			r = r.Clone(r.Context())
+			r.URL.Host = "127.0.0.1"
+			return base.RoundTrip(r)
+		})
+	}})
+	_, err := o.get(t.Context(), "https://rp.example/jwks", "")
+	if !errors.Is(err, errAddressNotAllowed) || len(seen) != 1 || seen[0] != "GET https://rp.example/jwks" {
+		t.Errorf("%v, saw %q", err, seen)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -241,7 +241,7 @@ func TestDialerOfTheCallerIsGuarded(t *testing.T) {
 			if !errors.Is(err, tt.want) {
 				t.Errorf("got %v", err)
 			}
-			if got := <-received; len(got) > 0 != (tt.want == errNotFetched) {
+			if got := <-received; len(got) > 0 != errors.Is(tt.want, errNotFetched) {
 				t.Errorf("sent %d bytes", len(got))
 			}
 		})
