@@ -88,19 +88,15 @@ func (k *clientKeys) checkSignature(ctx context.Context, c *client, token *jwt.J
 	if set == nil {
 		return fmt.Errorf("the client's jwks_uri %w", err)
 	}
-	bad := set.verify(token)
-	if bad == nil {
+	if set.verify(token) == nil {
 		return nil
 	}
-	// 3. Those that are there by now (OIDC Core §10.1.1).
-	newer, err := k.fetched(ctx, c.JWKSURI, set)
-	switch {
-	case err != nil:
+	// 3. Those that are there by now (OIDC Core §10.1.1), or the same if it is
+	//    too soon to ask again.
+	if set, err = k.fetched(ctx, c.JWKSURI, set); err != nil {
 		return fmt.Errorf("the client's jwks_uri %w", err)
-	case newer == set:
-		return bad // it is too soon to ask again
 	}
-	return newer.verify(token)
+	return set.verify(token)
 }
 
 // fetched returns the keys at uri. known is a set that did not do: unless it is

@@ -85,12 +85,13 @@ func parseJWK(raw []byte) (key jose.JSONWebKey, reason string, err error) {
 		Kty string           `json:"kty"`
 		Ops *json.RawMessage `json:"key_ops"`
 	}
-	if json.Unmarshal(raw, &members) != nil || members == nil || json.Unmarshal(raw, &header) != nil || header.Kty == "" {
+	if json.Unmarshal(raw, &members) != nil || members == nil || json.Unmarshal(raw, &header) != nil {
 		return key, "", errNotJWKS
 	}
 	if header.Kty == "oct" {
 		return key, "symmetric", nil
 	}
+	// RFC 7517 §5: ignore what is not understood and what lacks a member.
 	if !slices.Contains([]string{"RSA", "EC", "OKP"}, header.Kty) {
 		return key, "of a kty that is not supported", nil
 	}

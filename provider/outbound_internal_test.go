@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -51,6 +53,21 @@ func TestOutboundGet(t *testing.T) {
 	untrusting := newTestOutbound(t, Config{InsecurePrivateAddresses: true})
 	if _, err := untrusting.get(t.Context(), server.URL, ""); !errors.Is(err, errNotFetched) {
 		t.Errorf("an unknown certificate: %v", err)
+	}
+}
+
+// TestOutboundTLS: 1.2 at least.
+func TestOutboundTLS(t *testing.T) {
+	for version, want := range map[uint16]error{tls.VersionTLS11: errNotFetched, tls.VersionTLS12: nil, tls.VersionTLS13: nil} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		server.TLS = &tls.Config{MinVersion: version, MaxVersion: version} //nolint:gosec // an old server is the point
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		defer server.Close()
+		o := newTestOutbound(t, Config{InsecurePrivateAddresses: true, RootCAs: certificates(server)})
+		if _, err := o.get(t.Context(), server.URL, ""); !errors.Is(err, want) {
+			t.Errorf("%s: %v", tls.VersionName(version), err)
+		}
 	}
 }
 
@@ -136,16 +153,16 @@ func redirectTo(w http.ResponseWriter, location string, status int) {
 
 // TestOutboundLogs: the log has the cause and the host, not the rest of the URL.
 func TestOutboundLogs(t *testing.T) {
-	var log bytes.Buffer
+	var logged bytes.Buffer
 	server := httptest.NewServer(http.NotFoundHandler())
-	o := newTestOutbound(t, Config{InsecurePrivateAddresses: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	o := newTestOutbound(t, Config{InsecurePrivateAddresses: true, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	for _, want := range []string{`cause="status 404"`, "connection refused"} {
-		log.Reset()
+		logged.Reset()
 		_, err := o.get(t.Context(), server.URL+"/path?secret", "")
 		if err != errNotFetched { //nolint:errorlint // it must be this very value
 			t.Errorf("got %v", err)
 		}
-		if got := log.String(); !strings.Contains(got, want) || !strings.Contains(got, "host="+server.Listener.Addr().String()) || strings.Contains(got, "path") {
+		if got := logged.String(); !strings.Contains(got, want) || !strings.Contains(got, "host="+server.Listener.Addr().String()) || strings.Contains(got, "path") {
 			t.Errorf("log: %s", got)
 		}
 		server.Close()
@@ -155,10 +172,10 @@ func TestOutboundLogs(t *testing.T) {
 // TestPrivateAddressesAreSaid at the start.
 func TestPrivateAddressesAreSaid(t *testing.T) {
 	for _, on := range []bool{false, true} {
-		var log bytes.Buffer
+		var logged bytes.Buffer
 		p, err := New(t.Context(), Config{
 			Issuer: "http://op.localhost", Store: storagetest.NewModel(), InsecurePrivateAddresses: on,
-			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -166,8 +183,8 @@ func TestPrivateAddressesAreSaid(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
-		if said := strings.Contains(log.String(), `level=WARN msg="insecure_private_addresses is on"`); said != on {
-			t.Errorf("on is %v, the log: %s", on, log.String())
+		if said := strings.Contains(logged.String(), `level=WARN msg="insecure_private_addresses is on"`); said != on {
+			t.Errorf("on is %v, the log: %s", on, logged.String())
 		}
 		if _, err := p.outbound.get(t.Context(), "https://rp.example/", ""); !errors.Is(err, errNotFetched) {
 			t.Errorf("after Close: %v", err)

@@ -211,6 +211,20 @@ func TestResolvedAddressDecides(t *testing.T) {
 	}
 }
 
+// TestNamesBelowLocalhost lead to this machine, whatever a name server says.
+func TestNamesBelowLocalhost(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	o := newTestOutbound(t, Config{InsecurePrivateAddresses: true})
+	o.dialer.Resolver = nameserver(t, "127.255.255.254") // where nobody listens
+	for name, want := range map[string]error{"rp.lab.localhost": nil, "rp.example": errNotFetched} {
+		if _, err := o.get(t.Context(), "http://"+net.JoinHostPort(name, port), ""); !errors.Is(err, want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestDialerOfTheCallerIsGuarded: the guard does not trust where a dialer leads.
 func TestDialerOfTheCallerIsGuarded(t *testing.T) {
 	for _, tt := range []struct {
