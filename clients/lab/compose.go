@@ -80,10 +80,11 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		Logger:       c.logger(op),
 		HomeURL:      c.at[home],
 		Explain:      c.cfg.Explain,
-		RootCAs:      c.cfg.RootCAs,
-		DialContext:  c.reaching(loopback.Transport().DialContext),
 		Requests:     c.cfg.Requests,
 		Registration: c.cfg.Registration,
+		// Calls to clients.
+		RootCAs: c.cfg.RootCAs, DialContext: c.reaching(loopback.Transport().DialContext),
+		InsecurePrivateAddresses: c.cfg.InsecurePrivateAddresses,
 	})
 	if err != nil {
 		return fmt.Errorf("lab: provider: %w", err)

@@ -62,6 +62,8 @@ type Config struct {
 	Registration provider.Registration
 	// Explain makes the provider's errors say which check failed.
 	Explain bool
+	// InsecurePrivateAddresses is the provider's switch of that name.
+	InsecurePrivateAddresses bool
 	// Logger receives what happens, without secrets; nil discards.
 	Logger *slog.Logger
 }

@@ -121,7 +121,7 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	_, port, _ := net.SplitHostPort(o.listen)
 	l, err := lab.New(ctx, lab.Config{
 		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.data,
-		TLS: secure.server, RootCAs: secure.roots,
+		TLS: secure.server, RootCAs: secure.roots, InsecurePrivateAddresses: file.InsecurePrivateAddresses,
 		Users: file.Users, Clients: file.Clients, Scopes: file.Scopes, Lifetimes: file.Lifetimes,
 		Requests:     file.Requests,
 		Registration: file.Registration,
