@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"math/big"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,8 +105,11 @@ func TestVersionsAndCipherSuites(t *testing.T) {
 	for key, server := range servers {
 		for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS13} {
 			state, err := handshake(t, server, &tls.Config{MinVersion: version, MaxVersion: version})
-			if good := version == tls.VersionTLS13; (err == nil) != good || good && state.Version != version {
+			switch good := version == tls.VersionTLS13; {
+			case good && (err != nil || state.Version != version):
 				t.Errorf("%s, %s: %v", key, tls.VersionName(version), err)
+			case !good && (err == nil || !strings.Contains(err.Error(), "protocol version not supported")):
+				t.Errorf("%s, %s is not refused as a version: %v", key, tls.VersionName(version), err)
 			}
 		}
 		for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {

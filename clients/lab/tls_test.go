@@ -118,7 +118,12 @@ func TestCommandLineOverTLS(t *testing.T) {
 				done <- err
 			}()
 			tab := browsertest.Open(t)
-			tab.Navigate(<-visit)
+			select {
+			case url := <-visit:
+				tab.Navigate(url)
+			case err := <-done:
+				t.Fatal(err)
+			}
 			l.login(tab, "alice", "alice")
 			tab.Click("#allow")
 			tab.WaitURL("http://127.0.0.1:")

@@ -10,8 +10,9 @@
 //
 // Every flag can also be set as an environment variable: --log-level as
 // OIDCLAB_LOG_LEVEL. A flag comes before the variable, the variable before the
-// configuration file, the file before the default. Every failure is one line
-// on standard error and exit status 1.
+// configuration file, the file before the default. Calls to https servers
+// believe the system's CAs, those in the file SSL_CERT_FILE, and the local CA of
+// --tls. Every failure is one line on standard error and exit status 1.
 //
 // # Reading order
 //

@@ -8,13 +8,49 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
+	"log"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/oidclab/oidclab/localtls"
 )
+
+// TestSelf: the program takes no other server for its own, whoever certified
+// that one.
+func TestSelf(t *testing.T) {
+	ca, err := localtls.Open(filepath.Join(t.TempDir(), "ca"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	var certs [2]tls.Certificate
+	for i := range certs {
+		if certs[i], err = ca.Issue([]string{"localhost"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server.TLS = localtls.ServerConfig(certs[0])
+	server.StartTLS()
+	defer server.Close()
+	for i, want := range []string{"is not ready: status 404", "another server answers"} {
+		s := &security{server: server.TLS, own: certs[i].Leaf}
+		err := s.checkSelf("https://op.example", server.Listener.Addr().String())(t.Context())
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
 
 // authority is the local CA that the ready file named, if any.
 func authority(ts *testscript.TestScript) *x509.CertPool {
