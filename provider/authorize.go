@@ -256,8 +256,22 @@ func (p *Provider) openSealed(w http.ResponseWriter, r *http.Request, form url.V
 	if err == nil {
 		what = "This page has been open for too long. Start again at the application."
 	}
-	p.pageError(w, r, refuse(fosite.ErrInvalidRequest, check{What: what, Section: rfc6749("4.1.1")}))
+	page := p.errorPage(r, refuse(fosite.ErrInvalidRequest, check{What: what, Section: rfc6749("4.1.1")}))
+	if c, unknown := p.client(r.Context(), pending.Form.Get("client_id")); err == nil && unknown == nil {
+		page.ClientName, page.StartURL = c.displayName(), p.startURL(c)
+	}
+	p.pages.error(w, page)
 	return pendingRequest{}, "", false
+}
+
+// startURL is where a login at the client begins anew, "" if it has not said:
+// OIDC Core §4.
+func (p *Provider) startURL(c *client) string {
+	u, err := url.Parse(c.InitiateLoginURI)
+	if err != nil || c.InitiateLoginURI == "" {
+		return ""
+	}
+	return withQuery(u, url.Values{"iss": {p.issuer}})
 }
 
 // splitSpaces is a space-delimited list, RFC 6749 §3.3.

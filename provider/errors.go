@@ -189,12 +189,16 @@ func (p *Provider) bearerError(w http.ResponseWriter, r *http.Request, e protoco
 
 // pageError answers with an HTML page, where there is nowhere safe to redirect.
 func (p *Provider) pageError(w http.ResponseWriter, r *http.Request, err error) {
+	page := p.errorPage(r, err)
+	retryLater(w, page.Status)
+	p.pages.error(w, page)
+}
+
+// errorPage is an error as a page shows it. It is logged, too.
+func (p *Provider) errorPage(r *http.Request, err error) errorPage {
 	e := p.protocolError(err)
 	p.logError(r, e, err)
-	retryLater(w, e.Status)
-	p.pages.error(w, errorPage{
-		Status: e.Status, Code: e.Code, Description: e.Description, Section: e.Section.Name, SectionURL: e.Section.URL,
-	})
+	return errorPage{Status: e.Status, Code: e.Code, Description: e.Description, Section: e.Section.Name, SectionURL: e.Section.URL}
 }
 
 // logError notes a refusal. Descriptions never hold secrets; the cause is

@@ -143,6 +143,9 @@ type errorPage struct {
 	Code, Description   string // verbatim, as OAuth's error and error_description
 	Section, SectionURL string // of the specification; "": not told
 	Hint                string // what to do; "": a sentence that fits Code
+	// StartURL is where a login at ClientName's application begins anew; "": not
+	// known.
+	ClientName, StartURL string
 }
 
 // error answers with the error page.
@@ -151,7 +154,7 @@ func (p *pages) error(w http.ResponseWriter, v errorPage) {
 	if v.Hint == "" {
 		v.Hint = hint
 	}
-	v.SectionURL = webURL(v.SectionURL)
+	v.SectionURL, v.StartURL = webURL(v.SectionURL), webURL(v.StartURL)
 	p.render(w, "error", v.Status, policyOfTexts, struct {
 		errorPage
 		Title string

@@ -141,7 +141,10 @@ func everyPage(value string) map[string]func(*pages, http.ResponseWriter) {
 			})
 		},
 		"error": func(p *pages, w http.ResponseWriter) {
-			p.error(w, errorPage{Status: http.StatusBadRequest, Code: value, Description: value, Section: value, SectionURL: value, Hint: value})
+			p.error(w, errorPage{
+				Status: http.StatusBadRequest, Code: value, Description: value, Section: value, SectionURL: value, Hint: value,
+				ClientName: value, StartURL: "https://client.example/?x=" + value,
+			})
 		},
 		"home": func(p *pages, w http.ResponseWriter) {
 			p.home(w, homePage{Issuer: "https://op.example", Username: value, Name: value})

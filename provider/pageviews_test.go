@@ -234,6 +234,28 @@ func TestPageError(t *testing.T) {
 	}
 }
 
+func TestPageErrorLeadsBack(t *testing.T) {
+	for _, tt := range []struct{ name, client, url, says string }{
+		{"named", "Notes", "https://notes.example/login?iss=x", "Start again at Notes"},
+		{"nameless", "", "https://notes.example/login", "Start again at the application"},
+		{"no link", "Notes", "", ""},
+		{"a link that runs", "Notes", "javascript:alert(1)", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			page := show(t, "", func(p *pages, w http.ResponseWriter) {
+				p.error(w, errorPage{Status: http.StatusBadRequest, Code: "invalid_request", ClientName: tt.client, StartURL: tt.url})
+			})
+			link := page.byID(t, "start-again")
+			switch {
+			case tt.says == "" && link != nil:
+				t.Errorf("there is a link to %q", attr(link, "href"))
+			case tt.says != "" && (link == nil || text(link) != tt.says || attr(link, "href") != tt.url):
+				t.Errorf("no link that says %q", tt.says)
+			}
+		})
+	}
+}
+
 func TestPageFormPost(t *testing.T) {
 	params := url.Values{"state": {"<&\"'>\u00e9"}, "code": {"c"}, "iss": {"https://op.example"}}
 	for _, target := range []string{"https://client.example/cb?keep=1&me=2", "http://[::1]:8080/cb", "http://127.0.0.1:1/cb", "com.example.app:/cb"} {
