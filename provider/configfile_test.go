@@ -62,6 +62,7 @@ func TestReadFullConfig(t *testing.T) {
 		GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"}, ResponseTypes: []string{"code"},
 		IDTokenSignedResponseAlg: "ES256", UserInfoSignedResponseAlg: "ES256", AuthorizationSignedResponseAlg: "ES256",
 		AccessTokenFormat: "jwt", AccessTokenAlg: "ES256",
+		InitiateLoginURI: "https://app.example/login", SubjectType: "pairwise", SectorIdentifierURI: "https://app.example/redirect_uris.json",
 		Audience: []string{"https://api.example"}, SkipConsent: true,
 		Lifetimes: &provider.Lifetimes{AccessToken: provider.Duration(30 * time.Second)},
 	}

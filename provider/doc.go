@@ -16,6 +16,8 @@
 //	/introspect                               introspect.go   RFC 7662
 //	/revoke                                   revoke.go       RFC 7009
 //	/logout                                   logout.go       OIDC RP-Initiated, Front-Channel and Back-Channel Logout 1.0
+//	/register                                 register.go     RFC 7591, OIDC Registration 1.0
+//	/register/{client_id}                     registermanage.go   RFC 7592
 //	/healthz, /readyz                         metadata.go
 //
 // # From an authorization request to tokens
@@ -50,5 +52,9 @@
 //	sso.go            the browser's session; participants.go: the clients of it
 //	logout.go         how it ends, numbered; backchannel.go, frontchannel.go: who hears of it
 //	clientkeys.go     what clients sign; jwks.go: the keys that verify it
+//	register.go       registration, numbered; registerdocument.go: what it reads;
+//	                  registrar.go: who may; validateclient.go: the checks, for the
+//	                  configuration too; registry.go: how clients are found
+//	pairwise.go       by which name a client knows a user
 //	errors.go         every error answer, and the checks behind them
 package provider

@@ -165,6 +165,7 @@ func (p *pages) error(w http.ResponseWriter, v errorPage) {
 type homePage struct {
 	Issuer         string
 	Username, Name string // who is signed in; "" and "": nobody
+	Registration   bool   // clients may register themselves
 }
 
 // home answers with the provider's own front page.

@@ -176,10 +176,14 @@ func (p *Provider) writeRegistration(w http.ResponseWriter, r *http.Request, sta
 		p.registrationError(w, r, err)
 		return
 	}
-	body := map[string]any{}
-	if err := json.Unmarshal(made.record.Metadata, &body); err != nil {
-		p.registrationError(w, r, fmt.Errorf("stored client: %w", err))
+	var stored jsonObject
+	if err := json.Unmarshal(made.record.Metadata, &stored); err != nil {
+		p.registrationError(w, r, fmt.Errorf("stored client %s: %w", c.ID, err))
 		return
+	}
+	body := map[string]any{}
+	for name, value := range stored {
+		body[name] = value // as it is written: a number stays the same number
 	}
 	body["client_id"] = c.ID
 	body["client_id_issued_at"] = made.record.CreatedAt.Unix()

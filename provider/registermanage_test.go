@@ -19,9 +19,12 @@ import (
 // json sends a JSON body and reads the JSON in the answer.
 func (op *inProcess) json(t *testing.T, method, target string, body any, change func(*http.Request)) answer {
 	t.Helper()
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
+	encoded, isRaw := body.(json.RawMessage) // it may be no JSON at all
+	if !isRaw {
+		var err error
+		if encoded, err = json.Marshal(body); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return op.answer(t, method, target, nil, func(r *http.Request) {
 		r.Header.Set("Content-Type", "application/json")

@@ -77,6 +77,12 @@ func TestRegistrationTurnedOff(t *testing.T) {
 	if _, there := metadata.Body["registration_endpoint"]; there || metadata.Status != http.StatusOK {
 		t.Errorf("metadata: %s", metadata.Raw)
 	}
+	if home := off.do(t, http.MethodGet, "/", nil, nil).Body.String(); strings.Contains(home, "/register") {
+		t.Error("the home page speaks of registration")
+	}
+	if home := get(t, on.URL()+"/", nil); !strings.Contains(home.Raw, "/register") {
+		t.Error("the home page does not speak of registration")
+	}
 	if got := off.userinfo(t, tokens.text("access_token")); got != http.StatusOK {
 		t.Errorf("userinfo: %d", got)
 	}

@@ -124,7 +124,7 @@ func (p *Provider) handleHome(w http.ResponseWriter, r *http.Request) {
 		p.pageError(w, r, err)
 		return
 	}
-	page := homePage{Issuer: p.issuer}
+	page := homePage{Issuer: p.issuer, Registration: p.registrar.enabled}
 	if session != nil {
 		page.Username, page.Name = session.user.Username, session.user.displayName()
 	}
