@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/oidclab/oidclab/clients/internal/browsertest"
-	"github.com/oidclab/oidclab/localtls"
+	"github.com/oidclab/oidclab/provider/localtls"
 )
 
 // localCA certifies the labs that speak https. The browser believes it.

@@ -14,7 +14,7 @@ import (
 	"github.com/oidclab/oidclab/clients/internal/loopback"
 	"github.com/oidclab/oidclab/clients/lab"
 	"github.com/oidclab/oidclab/clients/native"
-	"github.com/oidclab/oidclab/localtls"
+	"github.com/oidclab/oidclab/provider/localtls"
 )
 
 // overTLS makes a lab speak https, certified by the local CA.

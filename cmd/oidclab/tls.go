@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/oidclab/oidclab/localtls"
+	"github.com/oidclab/oidclab/provider/localtls"
 	"github.com/oidclab/oidclab/provider"
 )
 

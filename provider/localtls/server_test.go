@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oidclab/oidclab/localtls"
+	"github.com/oidclab/oidclab/provider/localtls"
 )
 
 // sign makes a certificate for a host, signed by issuer's key, or by its own if

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/oidclab/oidclab/localtls"
+	"github.com/oidclab/oidclab/provider/localtls"
 )
 
 // TestRoots: the local CA and what SSL_CERT_FILE names are believed together.
