@@ -85,6 +85,7 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		// Calls to clients.
 		RootCAs: c.cfg.RootCAs, DialContext: c.reaching(loopback.Transport().DialContext),
 		InsecurePrivateAddresses: c.cfg.InsecurePrivateAddresses,
+		WrapTransport:            func(base http.RoundTripper) http.RoundTripper { return c.lab.recorder.Transport(op, base) },
 	})
 	if err != nil {
 		return fmt.Errorf("lab: provider: %w", err)
