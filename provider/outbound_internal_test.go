@@ -60,7 +60,7 @@ func TestOutboundGet(t *testing.T) {
 func TestOutboundTLS(t *testing.T) {
 	for version, want := range map[uint16]error{tls.VersionTLS11: errNotFetched, tls.VersionTLS12: nil, tls.VersionTLS13: nil} {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		server.TLS = &tls.Config{MinVersion: version, MaxVersion: version} //nolint:gosec // an old server is the point
+		server.TLS = &tls.Config{MinVersion: version, MaxVersion: version}
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		server.StartTLS()
 		defer server.Close()
