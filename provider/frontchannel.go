@@ -49,8 +49,11 @@ func (c *Client) checkFrontChannelLogout() *problem {
 // the clients have heard of it in their frames.
 type signedOutPage struct {
 	StillSignedIn bool   // the user said no
-	ClientName    string // whose ReturnURL is
+	ClientName    string // whose ReturnURL and StartURL are
 	ReturnURL     string // registered with the client; "": no link
+	// StartURL is where a login at the client begins anew, shown where there is
+	// no ReturnURL; "": no link.
+	StartURL string
 	// Frames are loaded, one for each client that hears of the logout by the
 	// front channel. After that, the browser goes on to ReturnURL by itself.
 	Frames []string
@@ -72,6 +75,7 @@ const frontChannelScript = `(function () {
 // signedOut answers with the page after the logout.
 func (p *pages) signedOut(w http.ResponseWriter, v signedOutPage) {
 	back, _ := leaveURL(v.ReturnURL)
+	v.StartURL = webURL(v.StartURL)
 	page := struct {
 		signedOutPage
 		ReturnURL  template.URL

@@ -62,7 +62,11 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 		p.redirect(w, back)
 		return
 	}
-	p.pages.signedOut(w, signedOutPage{ClientName: req.clientName(), ReturnURL: back, Frames: frames})
+	page := signedOutPage{ClientName: req.clientName(), ReturnURL: back, Frames: frames}
+	if req.subject != "" { // a client that shows an ID token
+		page.StartURL = p.startURL(req.client)
+	}
+	p.pages.signedOut(w, page)
 }
 
 // signOut ends the browser's session and tells the clients by the back channel

@@ -134,6 +134,9 @@ func everyPage(value string) map[string]func(*pages, http.ResponseWriter) {
 		"signed out": func(p *pages, w http.ResponseWriter) {
 			p.signedOut(w, signedOutPage{ClientName: value, ReturnURL: "https://client.example/?x=" + value})
 		},
+		"signed out, no way back": func(p *pages, w http.ResponseWriter) {
+			p.signedOut(w, signedOutPage{ClientName: value, StartURL: "https://client.example/?x=" + value})
+		},
 		"telling clients": func(p *pages, w http.ResponseWriter) {
 			p.signedOut(w, signedOutPage{
 				ClientName: value, ReturnURL: "https://client.example/?x=" + value,

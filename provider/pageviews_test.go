@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/html"
 )
 
 func TestPageLogin(t *testing.T) {
@@ -245,14 +246,28 @@ func TestPageErrorLeadsBack(t *testing.T) {
 			page := show(t, "", func(p *pages, w http.ResponseWriter) {
 				p.error(w, errorPage{Status: http.StatusBadRequest, Code: "invalid_request", ClientName: tt.client, StartURL: tt.url})
 			})
-			link := page.byID(t, "start-again")
-			switch {
-			case tt.says == "" && link != nil:
-				t.Errorf("there is a link to %q", attr(link, "href"))
-			case tt.says != "" && (link == nil || text(link) != tt.says || attr(link, "href") != tt.url):
-				t.Errorf("no link that says %q", tt.says)
-			}
+			wantStartLink(t, page.byID(t, "start-again"), tt.says, tt.url)
+			page = show(t, "", func(p *pages, w http.ResponseWriter) {
+				p.signedOut(w, signedOutPage{ClientName: tt.client, StartURL: tt.url})
+			})
+			wantStartLink(t, page.byID(t, "start-again"), strings.Replace(tt.says, "Start again", "Sign in again", 1), tt.url)
+			page = show(t, "", func(p *pages, w http.ResponseWriter) {
+				p.signedOut(w, signedOutPage{ClientName: tt.client, StartURL: tt.url, ReturnURL: "https://notes.example/"})
+			})
+			wantStartLink(t, page.byID(t, "start-again"), "", "") // one way is enough
 		})
+	}
+}
+
+// wantStartLink checks the link to where a login begins anew; says "" means
+// that there is none.
+func wantStartLink(t *testing.T, link *html.Node, says, href string) {
+	t.Helper()
+	switch {
+	case says == "" && link != nil:
+		t.Errorf("there is a link to %q", attr(link, "href"))
+	case says != "" && (link == nil || text(link) != says || attr(link, "href") != href):
+		t.Errorf("no link that says %q", says)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -146,16 +147,28 @@ func everyMember() document {
 		"response_types":            []any{"code", "code id_token", "id_token token"},
 		"initiate_login_uri":        "https://rp.example/login", "scope": "openid email",
 		"subject_type": "public", "default_max_age": 3600.0, "require_auth_time": true, "default_acr_values": []any{"1"},
-		"id_token_signed_response_alg": "ES256",
-		"request_uris":                 []any{"https://rp.example/request.jwt#hash"},
-		"frontchannel_logout_uri":      "https://rp.example/front", "frontchannel_logout_session_required": true,
+		"id_token_signed_response_alg": "ES256", "userinfo_signed_response_alg": "ES256", "authorization_signed_response_alg": "ES256",
+		"request_object_signing_alg": "ES256", "require_signed_request_object": true,
+		"require_pushed_authorization_requests": true, "dpop_bound_access_tokens": true,
+		"request_uris":            []any{"https://rp.example/request.jwt#hash"},
+		"frontchannel_logout_uri": "https://rp.example/front", "frontchannel_logout_session_required": true,
 		"backchannel_logout_uri": "https://rp.example/back", "backchannel_logout_session_required": true,
 	}
 }
 
+// membersOfOthers are members that go with others than everyMember's; see
+// registerkeys_test.go and registersector_test.go.
+var membersOfOthers = []string{"jwks", "jwks_uri", "token_endpoint_auth_signing_alg", "sector_identifier_uri"}
+
 // TestRegisterKeepsEveryMember: what is registered is what the answer says, then
 // and later.
 func TestRegisterKeepsEveryMember(t *testing.T) {
+	for field := range reflect.TypeFor[provider.Client]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if _, there := everyMember()[name]; !there && name != "-" && !slices.Contains(membersOfOthers, name) {
+			t.Errorf("%s: no test registers it", name)
+		}
+	}
 	op := providertest.Start(t, nil)
 	a := registered(t, op, everyMember())
 	read := manage(t, http.MethodGet, a, nil)

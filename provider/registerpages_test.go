@@ -154,3 +154,38 @@ func TestExpiredPageLeadsBack(t *testing.T) {
 		})
 	}
 }
+
+// TestSignedOutPageLeadsBack: to the client that showed an ID token, if it has
+// named no page for after the logout.
+func TestSignedOutPageLeadsBack(t *testing.T) {
+	op := providertest.Start(t, nil)
+	body := publicDocument().with(document{
+		"initiate_login_uri": "https://rp.example/login", "post_logout_redirect_uris": []string{providertest.PostLogoutRedirectURI},
+	})
+	client := registered(t, op, body)
+	with, without := client.text("client_id"), registered(t, op, body.with(document{"initiate_login_uri": nil})).text("client_id")
+	logout := func(id string, change params) *providertest.Page {
+		b := providertest.NewBrowser(t)
+		code := b.SignIn(authorizeURL(op, codeRequest().with(params{"client_id": id})), "alice", "alice").Query().Get("code")
+		tokens := postForm(t, op.URL()+"/token", redeem(code).with(params{"client_id": id}), nil)
+		page := b.Get(logoutURL(op, params{"id_token_hint": tokens.text("id_token"), "client_id": id}.with(change)))
+		if change["id_token_hint"] == "" && len(change) > 0 { // nobody proves anything, so the user is asked
+			page = b.Submit(page, "logout-yes", nil)
+		}
+		if page.Status != http.StatusOK || !strings.Contains(page.Body, "You are signed out") {
+			t.Fatalf("%d:\n%s", page.Status, page.Body)
+		}
+		return page
+	}
+	want := "https://rp.example/login?" + url.Values{"iss": {op.URL()}}.Encode()
+	page := logout(with, nil)
+	if got := attributeOf(element(t, page.Body, "start-again"), "href"); got != want || !strings.Contains(page.Body, "Sign in again at <bdi>Registered app</bdi>") {
+		t.Errorf("link %q, want %q\n%s", got, want, page.Body)
+	}
+	if element(t, logout(without, nil).Body, "start-again") != nil {
+		t.Error("a link for a client that named none")
+	}
+	if element(t, logout(with, params{"id_token_hint": ""}).Body, "start-again") != nil {
+		t.Error("a link for a client that anybody could have named")
+	}
+}

@@ -75,6 +75,14 @@ func TestRegisterRefusesMetadata(t *testing.T) {
 		{"no algorithm", document{"id_token_signed_response_alg": "none"}, metadata, "id_token_signed_response_alg 'none' is not one of"},
 		{"an algorithm with the secret", document{"id_token_signed_response_alg": "HS256"}, metadata, "id_token_signed_response_alg 'HS256' is not one of"},
 
+		{"a negative age", document{"default_max_age": -1}, metadata, "default_max_age -1 is negative"},
+		{"an age beyond all", document{"default_max_age": 1 << 40}, metadata, "default_max_age 1099511627776 is too large"},
+		{"no userinfo algorithm", document{"userinfo_signed_response_alg": "HS256"}, metadata, "userinfo_signed_response_alg 'HS256' is not one of"},
+		{"no response algorithm", document{"authorization_signed_response_alg": "none"}, metadata, "authorization_signed_response_alg 'none' is not one of"},
+		{"an empty acr", document{"default_acr_values": []string{""}}, metadata, "default_acr_values holds a value that is empty"},
+		{"a frame that runs", document{"frontchannel_logout_uri": "javascript:alert(1)"}, metadata, "frontchannel_logout_uri"},
+		{"a back channel that is none", document{"backchannel_logout_uri": "rp.example"}, metadata, "backchannel_logout_uri"},
+
 		{"a page that is none", document{"client_uri": "rp.example"}, metadata, "client_uri 'rp.example' is not an http or https URL"},
 		{"a logo that runs", document{"logo_uri": "javascript:alert(1)"}, metadata, "logo_uri 'javascript:alert(1)' is not"},
 		{"a logo that is data", document{"logo_uri": "data:image/svg+xml,<svg/>"}, metadata, "logo_uri"},
