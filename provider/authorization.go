@@ -66,7 +66,7 @@ func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest)
 	a := &authorization{pending: pending, form: pending.Form}
 	for _, step := range []func(context.Context, *authorization) error{
 		p.checkClient, p.checkRedirectURI, // from here on errors are redirected
-		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource, p.checkProofKey, p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
+		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource, p.checkProofKey, p.checkKeyBinding, p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
 		p.checkWithEngine,
 	} {
 		if err := step(ctx, a); err != nil {

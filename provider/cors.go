@@ -26,7 +26,7 @@ func (p *Provider) openToClients(next http.HandlerFunc) http.HandlerFunc {
 		origin := r.Header.Get("Origin")
 		if p.origins.has(origin) {
 			h.Set("Access-Control-Allow-Origin", origin)
-			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After")
+			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, DPoP-Nonce, Retry-After")
 		}
 		next(w, r)
 	}
@@ -38,7 +38,7 @@ func preflight(methods string) http.HandlerFunc {
 		h := w.Header()
 		if h.Get("Access-Control-Allow-Origin") != "" {
 			h.Set("Access-Control-Allow-Methods", methods)
-			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match")
+			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP, If-None-Match")
 			h.Set("Access-Control-Max-Age", "600")
 		}
 		h.Set("Allow", methods)

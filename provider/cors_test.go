@@ -113,7 +113,7 @@ func TestCORSPreflight(t *testing.T) {
 			}
 			for name, want := range map[string]string{
 				"Access-Control-Allow-Methods": methods, "Allow": methods,
-				"Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match", "Access-Control-Max-Age": "600",
+				"Access-Control-Allow-Headers": "Authorization, Content-Type, DPoP, If-None-Match", "Access-Control-Max-Age": "600",
 			} {
 				if got := a.Header.Get(name); got != want {
 					t.Errorf("%s: %q, want %q", name, got, want)
@@ -162,7 +162,7 @@ func TestCORSOnEveryAnswer(t *testing.T) {
 			t.Errorf("answer %d %s, want %d", a.Status, a.Raw, status)
 		}
 		wantCORS(t, a.Header, origin, true)
-		if got := a.Header.Get("Access-Control-Expose-Headers"); got != "WWW-Authenticate, Retry-After" {
+		if got := a.Header.Get("Access-Control-Expose-Headers"); got != "WWW-Authenticate, DPoP-Nonce, Retry-After" {
 			t.Errorf("exposed: %q", got)
 		}
 	}

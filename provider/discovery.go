@@ -41,6 +41,7 @@ func (p *Provider) announceRequests(doc map[string]any) {
 	doc["response_modes_supported"] = responseModes
 	doc["grant_types_supported"] = append(slices.Clone(grantTypes), "implicit")
 	doc["code_challenge_methods_supported"] = []string{"S256"}
+	doc["dpop_signing_alg_values_supported"] = proofAlgorithms // RFC 9449 §5.1
 	doc["prompt_values_supported"] = promptValues
 	doc["acr_values_supported"] = p.requests.ACRValues
 	doc["display_values_supported"] = []string{"page"}

@@ -10,9 +10,9 @@
 //	/jwks                                     metadata.go     RFC 7517
 //	/authorize                                authorize.go    RFC 6749 §3.1, OIDC Core §3, RFC 9207
 //	/login, /consent                          login.go, consent.go
-//	/token                                    token.go        RFC 6749 §3.2, RFC 7636
+//	/token                                    token.go        RFC 6749 §3.2, RFC 7636, RFC 9449
 //	/device_authorization, /device            device.go       RFC 8628
-//	/userinfo                                 userinfo.go     OIDC Core §5.3, RFC 6750
+//	/userinfo                                 userinfo.go     OIDC Core §5.3, RFC 6750, RFC 9449
 //	/introspect                               introspect.go   RFC 7662
 //	/revoke                                   revoke.go       RFC 7009
 //	/logout                                   logout.go       OIDC RP-Initiated, Front-Channel and Back-Channel Logout 1.0
@@ -47,6 +47,7 @@
 //	token.go          the token endpoint, numbered; clientauth.go, clientassertion.go: who asks
 //	engine.go         which parts of fosite are used, and how
 //	enginestore.go    the storage that fosite sees; work.go: a request's unit of work
+//	dpop.go           proofs that the sender has a key; dpopbinding.go: what is bound to it
 //	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them
 //	outbound.go       requests to URLs of clients; outboundguard.go: whom they may reach
 //	sso.go            the browser's session; participants.go: the clients of it

@@ -54,6 +54,7 @@ func (s engineStore) CreateAuthorizeCodeSession(ctx context.Context, signature s
 	w.onSuccess.Codes = append(w.onSuccess.Codes, storage.Code{
 		ID:        storage.DigestOf(signature),
 		GrantID:   req.GetID(),
+		JKT:       w.codeJKT,
 		ExpiresAt: w.now.Add(time.Duration(clientOf(req).lifetimes.Code)),
 	})
 	return nil
@@ -73,7 +74,7 @@ func (s engineStore) GetAuthorizeCodeSession(ctx context.Context, signature stri
 	if !workFrom(ctx).now.Before(code.ExpiresAt) {
 		return nil, fosite.ErrNotFound
 	}
-	return req, nil
+	return req, checkGrantKey("The code", code.JKT, workFrom(ctx).jkt, rfc("9449", "10"))
 }
 
 func (engineStore) InvalidateAuthorizeCodeSession(ctx context.Context, signature string) error {
@@ -141,6 +142,7 @@ func (s engineStore) CreateAccessTokenSession(ctx context.Context, signature str
 		JTI:       session.jti,
 		Scopes:    slices.Clone(req.GetGrantedScopes()),
 		Audience:  slices.Clone(req.GetGrantedAudience()),
+		JKT:       w.jkt,
 		IssuedAt:  w.now,
 		ExpiresAt: session.GetExpiresAt(fosite.AccessToken),
 	})
@@ -180,6 +182,7 @@ func (s engineStore) CreateRefreshTokenSession(ctx context.Context, signature, _
 	w.onSuccess.RefreshTokens = append(w.onSuccess.RefreshTokens, storage.RefreshToken{
 		ID:        storage.DigestOf(signature),
 		GrantID:   req.GetID(),
+		JKT:       refreshKey(req, w.jkt),
 		IssuedAt:  w.now,
 		ExpiresAt: session.GetExpiresAt(fosite.RefreshToken),
 	})
@@ -211,7 +214,7 @@ func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature strin
 	if !req.GetGrantedScopes().Has(scopeOfflineAccess) {
 		return nil, fosite.ErrNotFound
 	}
-	return req, nil
+	return req, checkGrantKey("The refresh token", token.JKT, workFrom(ctx).jkt, rfc("9449", "5"))
 }
 
 func (engineStore) RotateRefreshToken(ctx context.Context, _, signature string) error {

@@ -172,14 +172,23 @@ func (p *Provider) tokenError(w http.ResponseWriter, r *http.Request, err error)
 
 // bearerError answers an error at a protected resource, RFC 6750 §3.
 func (p *Provider) bearerError(w http.ResponseWriter, r *http.Request, e protocolError) {
-	p.logError(r, e, nil)
 	e = e.sanitised()
-	challenge := fmt.Sprintf(`Bearer realm=%q`, p.issuer)
-	// A request without any token learns no error code: RFC 6750 §3.1.
+	p.writeChallenge(w, r, e, p.challenge(schemeBearer, e))
+}
+
+// challenge is a value of WWW-Authenticate, RFC 6750 §3, RFC 9449 §7.1. A request
+// without any token learns no error code: RFC 6750 §3.1.
+func (p *Provider) challenge(scheme string, e protocolError) string {
+	value := fmt.Sprintf(`%s realm=%q`, scheme, p.issuer)
 	if e.Code != "" {
-		challenge += fmt.Sprintf(`, error=%q, error_description=%q`, e.Code, e.Description)
+		value += fmt.Sprintf(`, error=%q, error_description=%q`, e.Code, e.Description)
 	}
-	w.Header().Set("WWW-Authenticate", challenge)
+	return value
+}
+
+func (p *Provider) writeChallenge(w http.ResponseWriter, r *http.Request, e protocolError, challenges ...string) {
+	p.logError(r, e, nil)
+	w.Header()["Www-Authenticate"] = challenges
 	body := map[string]string{}
 	if e.Code != "" {
 		body["error"], body["error_description"] = e.Code, e.Description

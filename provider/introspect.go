@@ -82,7 +82,10 @@ func mayIntrospect(caller *client, token presentedToken) bool {
 
 func (p *Provider) describeAccessToken(token presentedToken) map[string]any {
 	body := p.describeGrant(token.client, token.grant)
-	body["token_type"] = "Bearer"
+	body["token_type"] = tokenType(token.JKT)
+	if token.JKT != "" {
+		body["cnf"] = confirmation(token.JKT) // RFC 9449 §6.2
+	}
 	if len(token.Scopes) > 0 {
 		body["scope"] = scopeString(token.Scopes)
 	}

@@ -21,7 +21,7 @@ const (
 )
 
 // knownMetadata are names of OpenID Connect Discovery 1.0 §3, RFC 8414 §2, RFC
-// 9207 §3, JARM §4, RP-Initiated Logout §2.1, Front-Channel Logout §3, Back-Channel
+// 9207 §3, RFC 9449 §5.1, JARM §4, RP-Initiated Logout §2.1, Front-Channel Logout §3, Back-Channel
 // Logout §2.1 and Initiating User Registration §4.
 var knownMetadata = []string{
 	"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "introspection_endpoint",
@@ -34,7 +34,7 @@ var knownMetadata = []string{
 	"token_endpoint_auth_signing_alg_values_supported", "introspection_endpoint_auth_signing_alg_values_supported",
 	"revocation_endpoint_auth_signing_alg_values_supported",
 	"userinfo_signing_alg_values_supported", "authorization_signing_alg_values_supported",
-	"registration_endpoint", "device_authorization_endpoint",
+	"registration_endpoint", "dpop_signing_alg_values_supported", "device_authorization_endpoint",
 	"frontchannel_logout_supported", "frontchannel_logout_session_supported",
 	"backchannel_logout_supported", "backchannel_logout_session_supported",
 }
@@ -66,6 +66,7 @@ func TestMetadata(t *testing.T) {
 		"revocation_endpoint_auth_methods_supported":     []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
 		"introspection_endpoint_auth_methods_supported":  []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"},
 		"code_challenge_methods_supported":               []any{"S256"},
+		"dpop_signing_alg_values_supported":              []any{"ES256", "EdDSA", "PS256"},
 		"prompt_values_supported":                        []any{"none", "login", "consent", "select_account"},
 		"scopes_supported":                               []any{"openid", "profile", "email", "address", "phone", "groups", "offline_access", "notes:read"},
 		"authorization_response_iss_parameter_supported": true,

@@ -122,13 +122,6 @@ func (g *registrar) grow(by int) bool {
 	return true
 }
 
-// What a request to the registration endpoints lacks, RFC 6750 §3.1. Without
-// any token there is no error code.
-var (
-	errNoToken      = refuse(&fosite.RFC6749Error{CodeField: http.StatusUnauthorized}, check{})
-	errInvalidToken = &fosite.RFC6749Error{ErrorField: "invalid_token", CodeField: http.StatusUnauthorized}
-)
-
 // headerToken is the token of the Authorization header, RFC 6750 §2.1; "" if
 // there is none. A registration is JSON, so there is no other place for it.
 func headerToken(r *http.Request) string {

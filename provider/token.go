@@ -29,7 +29,14 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		p.tokenError(w, r, err)
 		return
 	}
-	// 3. Authenticate the client (clientauth.go) and check the grant: RFC 6749
+	// 3. Whose key will the tokens be bound to, if any? RFC 9449 §5.
+	proof, err := p.checkProof(r, "")
+	if err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
+	work.jkt = proof.thumbprint()
+	// 4. Authenticate the client (clientauth.go) and check the grant: RFC 6749
 	//    §4.1.3, §4.4.2, §6 (fosite: handler/oauth2/flow_*.go); PKCE: RFC 7636
 	//    §4.6 (fosite: handler/pkce/handler.go).
 	req, err := p.oauth.NewAccessRequest(ctx, engineRequest(ctx, r, form), newGrantSession(storage.Grant{}, ""))
@@ -37,18 +44,23 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		p.tokenFailed(ctx, w, r, work, err)
 		return
 	}
-	// 4. What each grant adds to fosite's checks.
+	// 5. The proof comes once, and where it is a must it comes. RFC 9449 §5.2.
+	if err := p.settleProof(ctx, clientOf(req), proof); err != nil {
+		p.tokenFailed(ctx, w, r, work, err)
+		return
+	}
+	// 6. What each grant adds to fosite's checks.
 	if err := p.refine(req, form, work); err != nil {
 		p.tokenFailed(ctx, w, r, work, err)
 		return
 	}
-	// 5. Mint the tokens. fosite collects what is to be stored in the unit of work.
+	// 7. Mint the tokens. fosite collects what is to be stored in the unit of work.
 	response, err := p.oauth.NewAccessResponse(ctx, req)
 	if err != nil {
 		p.tokenFailed(ctx, w, r, work, err)
 		return
 	}
-	// 6. Spend the code or rotate the refresh token and store what is new, in
+	// 8. Spend the code or rotate the refresh token and store what is new, in
 	//    one transaction. Whoever comes second is refused here.
 	if err := work.commit(ctx); err != nil {
 		if errors.Is(err, storage.ErrUsed) {
@@ -58,7 +70,7 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.log.InfoContext(ctx, "tokens issued", "client", req.GetClient().GetID(), "grant_type", form.Get("grant_type"))
-	p.writeJSON(w, http.StatusOK, tokenResponse(response, sessionOf(req).expiresIn(work.now)))
+	p.writeJSON(w, http.StatusOK, tokenResponse(response, tokenType(work.jkt), sessionOf(req).expiresIn(work.now)))
 }
 
 // tokenFailed answers an error, after writing what must survive it.
@@ -208,9 +220,9 @@ func (p *Provider) grantToClient(req fosite.AccessRequester, form url.Values, no
 }
 
 // tokenResponse is the body of a successful answer, RFC 6749 §5.1.
-func tokenResponse(response fosite.AccessResponder, expiresIn int64) map[string]any {
+func tokenResponse(response fosite.AccessResponder, tokenType string, expiresIn int64) map[string]any {
 	body := response.ToMap()
-	body["token_type"] = "Bearer" // fosite writes it in lower case
+	body["token_type"] = tokenType // fosite writes "bearer"
 	body["expires_in"] = expiresIn
 	if body["scope"] == "" {
 		delete(body, "scope")

@@ -50,7 +50,7 @@ func (t *tokens) GenerateAccessToken(ctx context.Context, req fosite.Requester) 
 	}
 	session := sessionOf(req)
 	session.jti = randomString(16)
-	token, err = t.keys.sign(ctx, jose.SignatureAlgorithm(c.AccessTokenAlg), typeAccessToken, t.accessTokenClaims(req, workFrom(ctx).now))
+	token, err = t.keys.sign(ctx, jose.SignatureAlgorithm(c.AccessTokenAlg), typeAccessToken, t.accessTokenClaims(ctx, req))
 	if err != nil {
 		return "", "", err
 	}
@@ -75,9 +75,9 @@ func (t *tokens) ValidateRefreshToken(ctx context.Context, req fosite.Requester,
 	return nil
 }
 
-// accessTokenClaims are those of RFC 9068 §2.2.
-func (t *tokens) accessTokenClaims(req fosite.Requester, now time.Time) map[string]any {
-	session := sessionOf(req)
+// accessTokenClaims are those of RFC 9068 §2.2, and RFC 9449 §6.1.
+func (t *tokens) accessTokenClaims(ctx context.Context, req fosite.Requester) map[string]any {
+	session, now := sessionOf(req), workFrom(ctx).now
 	claims := map[string]any{
 		"iss":       t.issuer,
 		"sub":       t.subjects.of(clientOf(req), session.grant.Subject),
@@ -89,6 +89,9 @@ func (t *tokens) accessTokenClaims(req fosite.Requester, now time.Time) map[stri
 	}
 	if scopes := req.GetGrantedScopes(); len(scopes) > 0 {
 		claims["scope"] = scopeString(scopes) // never empty: RFC 6749 §3.3
+	}
+	if jkt := workFrom(ctx).jkt; jkt != "" {
+		claims["cnf"] = confirmation(jkt)
 	}
 	if !session.grant.AuthTime.IsZero() {
 		claims["auth_time"] = session.grant.AuthTime.Unix()

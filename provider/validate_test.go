@@ -53,6 +53,8 @@ func TestInvalidValues(t *testing.T) {
 		{"hybrid without implicit", client("client_id: a", "response_types: [code id_token]"), `"code id_token" needs "implicit" among grant_types`},
 		{"hybrid without code", client("client_id: a", "response_types: [id_token code]", "grant_types: [implicit]"), `"id_token code" needs "authorization_code" among grant_types`},
 
+		{"bound tokens through the browser", client("client_id: a", "dpop_bound_access_tokens: true", "response_types: [code token]", "grant_types: [authorization_code, implicit]"), `f.yaml:4: client "a": dpop_bound_access_tokens: the response type "code token" brings access tokens that are not bound (RFC 9449 §5)`},
+
 		{"no redirect URI", "clients:\n- client_id: a\n", `f.yaml:2: client "a": redirect_uris: is missing`},
 		{"no redirect URI for implicit", "clients:\n- client_id: a\n  grant_types: [implicit]\n  response_types: [id_token]\n", `redirect_uris: is missing`},
 		{"redirect URI relative", redirect("/callback"), `f.yaml:3: client "a": redirect_uris: "/callback" is no absolute URL (RFC 6749 §3.1.2)`},

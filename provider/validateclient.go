@@ -24,6 +24,7 @@ func (c *Client) check(knownScopes []string) *problem {
 		full.checkLinks,
 		func() *problem { return full.checkScope(knownScopes) },
 		full.checkTokens,
+		full.checkDPoP,
 		full.checkRequests,
 	} {
 		if p := step(); p != nil {

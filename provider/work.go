@@ -14,6 +14,12 @@ import (
 type work struct {
 	store storage.Store
 	now   time.Time
+	// jkt is the thumbprint of the key to which the tokens are bound that come
+	// of the request (RFC 9449 §5), "" for bearer tokens.
+	jkt string
+	// codeJKT is that of the key which must redeem the code that is issued, ""
+	// for any or none (RFC 9449 §10).
+	codeJKT string
 
 	onSuccess storage.Changes
 	always    storage.Changes
