@@ -48,6 +48,9 @@ type authorization struct {
 	// it asks for none or they cannot be.
 	acr string
 
+	// sessionState goes into the response; "" for none.
+	sessionState string
+
 	request fosite.AuthorizeRequester
 }
 

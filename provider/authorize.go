@@ -61,6 +61,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, pending pen
 		p.authorizeError(w, r, a, err)
 		return
 	}
+	p.keepBrowserState(w, r, session)
 	p.proceed(ctx, w, r, a, session)
 }
 
@@ -69,6 +70,11 @@ func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.R
 	if a.device != nil {
 		p.redirectSealed(w, r, pathDevice, a.pending)
 		return
+	}
+	if a.silent() {
+		// A client that learns that nobody is signed in can watch for it to
+		// change, as one that is told who is.
+		a.sessionState = p.sessionState(a, session)
 	}
 	// 5. Does the user have to sign in? OIDC Core §3.1.2.3. Who has just signed
 	//    in as another than the request names is not asked again.
@@ -141,6 +147,7 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		params.Set("token_type", "Bearer") // RFC 6750 §4
 		params.Set("expires_in", strconv.FormatInt(carried.expiresIn(work.now), 10))
 	}
+	a.sessionState = p.sessionState(a, session)
 	p.log.InfoContext(ctx, "authorized", "client", a.client.ID, "sub", session.Subject, "response_type", a.form.Get("response_type"))
 	p.authorizeResponse(w, r, a, params)
 }

@@ -14,7 +14,7 @@ func (p *Provider) metadata() ([]byte, error) {
 	p.announceRequests(doc)
 	p.announceResponses(doc)
 	announceClientAuthentication(doc)
-	announceLogout(doc)
+	p.announceLogout(doc)
 	return json.Marshal(doc)
 }
 
@@ -78,9 +78,10 @@ func announceClientAuthentication(doc map[string]any) {
 	}
 }
 
-// announceLogout says how clients hear of the end of a session: Front-Channel
-// Logout §3, Back-Channel Logout §2.1.
-func announceLogout(doc map[string]any) {
+// announceLogout says how clients hear of the end of a session: Session
+// Management §3.3, Front-Channel Logout §3, Back-Channel Logout §2.1.
+func (p *Provider) announceLogout(doc map[string]any) {
+	doc["check_session_iframe"] = p.issuer + pathCheckSession
 	for _, channel := range []string{"frontchannel", "backchannel"} {
 		doc[channel+"_logout_supported"] = true
 		doc[channel+"_logout_session_supported"] = true // with "sid"

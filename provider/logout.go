@@ -37,6 +37,7 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 	confirmed := r.Method == http.MethodPost && form.Has("logout")
 	switch {
 	case session == nil:
+		p.keepBrowserState(w, r, nil)
 	case confirmed && !p.checkCSRF(r, form.Get("csrf")):
 		p.pageError(w, r, errForeignForm)
 		return
@@ -79,6 +80,7 @@ func (p *Provider) signOut(ctx context.Context, w http.ResponseWriter, work *wor
 		return nil, err
 	}
 	p.setCookie(w, sessionCookie, "")
+	p.setBrowserState(w, nil)
 	p.log.InfoContext(ctx, "signed out", "sub", session.Subject)
 	clients := p.participants(ctx, session.SID)
 	p.waitForClients(ctx, p.tellByBackChannel(ctx, session.SID, clients))

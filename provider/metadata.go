@@ -24,6 +24,7 @@ const (
 	pathLogin         = "/login"
 	pathConsent       = "/consent"
 	pathLogout        = "/logout"
+	pathCheckSession  = "/session"
 	pathStylesheet    = "/style.css"
 	pathHealth        = "/healthz"
 	pathReady         = "/readyz"

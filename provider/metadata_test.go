@@ -21,7 +21,8 @@ const (
 )
 
 // knownMetadata are names of OpenID Connect Discovery 1.0 §3, RFC 8414 §2, RFC
-// 9207 §3, RFC 9449 §5.1, JARM §4, RP-Initiated Logout §2.1, Front-Channel Logout §3, Back-Channel
+// 9207 §3, RFC 9449 §5.1, JARM §4, RP-Initiated Logout §2.1, Session Management
+// §3.3, Front-Channel Logout §3, Back-Channel
 // Logout §2.1 and Initiating User Registration §4.
 var knownMetadata = []string{
 	"issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "introspection_endpoint",
@@ -35,7 +36,7 @@ var knownMetadata = []string{
 	"revocation_endpoint_auth_signing_alg_values_supported",
 	"userinfo_signing_alg_values_supported", "authorization_signing_alg_values_supported",
 	"registration_endpoint", "dpop_signing_alg_values_supported", "device_authorization_endpoint",
-	"frontchannel_logout_supported", "frontchannel_logout_session_supported",
+	"check_session_iframe", "frontchannel_logout_supported", "frontchannel_logout_session_supported",
 	"backchannel_logout_supported", "backchannel_logout_session_supported",
 }
 
@@ -101,8 +102,8 @@ func TestMetadataURLs(t *testing.T) {
 			t.Errorf("%s: %d", name, a.Status)
 		}
 	}
-	if urls != 10 {
-		t.Errorf("%d URLs, want 10", urls)
+	if urls != 11 {
+		t.Errorf("%d URLs, want 11", urls)
 	}
 }
 

@@ -50,14 +50,17 @@ type Provider struct {
 	// clientKeys verifies what clients sign.
 	clientKeys *clientKeys
 
-	sealer   *sealer
-	csrfKey  []byte
-	tokens   *tokens
-	subjects *subjects
-	oauth    *fosite.Fosite
-	pages    *pages
-	document staticDocument
-	handler  http.Handler
+	sealer  *sealer
+	csrfKey []byte
+	// browserStateKey and checkSession are for the page at /session.
+	browserStateKey []byte
+	checkSession    checkSessionPage
+	tokens          *tokens
+	subjects        *subjects
+	oauth           *fosite.Fosite
+	pages           *pages
+	document        staticDocument
+	handler         http.Handler
 }
 
 // New makes a provider. It returns as soon as it can answer; RSA keys may
@@ -133,6 +136,10 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p.csrfKey = p.keys.derive("csrf")
+	p.browserStateKey = p.keys.derive("browser state")
+	if p.checkSession, err = newCheckSessionPage(p.cookieName(stateCookie)); err != nil {
+		return err
+	}
 	engine := engineConfig(p.issuer, p.keys, p.lifetimes)
 	p.subjects = &subjects{p.keys.derive("pairwise subject")}
 	p.tokens = newTokens(p.issuer, p.keys, p.subjects, engine)

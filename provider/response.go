@@ -14,6 +14,9 @@ func (p *Provider) authorizeResponse(w http.ResponseWriter, r *http.Request, a *
 		params.Set("state", a.state)
 	}
 	params.Set("iss", p.issuer) // RFC 9207 §2
+	if a.sessionState != "" {
+		params.Set("session_state", a.sessionState) // Session Management §2
+	}
 	if a.signed {
 		var err error
 		if params, err = p.signResponse(r.Context(), a.client, params); err != nil {

@@ -31,6 +31,7 @@ func (p *Provider) routes() http.Handler {
 		{pathLogin, "GET, POST", p.handleLogin, nil},
 		{pathConsent, "GET, POST", p.handleConsent, nil},
 		{pathLogout, "GET, POST", p.handleLogout, nil},
+		{pathCheckSession, "GET, HEAD", p.handleCheckSession, nil},
 		{pathToken, "POST", p.handleToken, p.openToClients},
 		{pathUserInfo, "GET, POST", p.handleUserInfo, p.openToClients},
 		{pathRevoke, "POST", p.handleRevoke, p.openToClients},

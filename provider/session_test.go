@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -148,19 +149,23 @@ func TestSecondLoginKeepsTheSID(t *testing.T) {
 
 // TestCookieAttributes: over https "__Host-" and None, over http neither.
 func TestCookieAttributes(t *testing.T) {
-	for _, tt := range []struct{ issuer, name, session, csrf string }{
-		{"http://op.localhost", "", "Path=/; HttpOnly; SameSite=Lax", "Path=/; HttpOnly; SameSite=Lax"},
-		{"https://op.localhost", "__Host-", "Path=/; HttpOnly; Secure; SameSite=None", "Path=/; HttpOnly; Secure; SameSite=Lax"},
+	for _, tt := range []struct{ issuer, name, session, csrf, state string }{
+		{"http://op.localhost", "", "Path=/; HttpOnly; SameSite=Lax", "Path=/; HttpOnly; SameSite=Lax", "Path=/; SameSite=Lax"},
+		{
+			"https://op.localhost", "__Host-", "Path=/; HttpOnly; Secure; SameSite=None", "Path=/; HttpOnly; Secure; SameSite=Lax",
+			"Path=/; Secure; SameSite=None",
+		},
 	} {
 		t.Run(tt.issuer, func(t *testing.T) {
 			op := serving(t, provider.Config{Issuer: tt.issuer})
 			login := op.do(t, http.MethodGet, "/authorize?"+codeRequest().values().Encode(), nil, nil).Header().Get("Location")
 			page := op.do(t, http.MethodGet, login, nil, nil)
-			wantCookie(t, page.Header(), tt.name+"op_csrf", tt.csrf)
+			wantCookies(t, page.Header(), tt.name+"op_csrf", tt.csrf)
 			form := inputs(t, page.Body.String())
 			form.Set("username", "alice")
 			form.Set("password", "alice")
-			wantCookie(t, op.do(t, http.MethodPost, "/login", form, nil).Header(), tt.name+"op_session", tt.session)
+			wantCookies(t, op.do(t, http.MethodPost, "/login", form, nil).Header(),
+				tt.name+"op_session", tt.session, tt.name+"op_browser_state", tt.state)
 			if got := op.authorize(t, codeRequest()); !got.Has("code") {
 				t.Errorf("the cookies do not work: %v", got)
 			}
@@ -168,12 +173,18 @@ func TestCookieAttributes(t *testing.T) {
 	}
 }
 
-// wantCookie checks the one cookie that an answer sets: name and attributes.
-func wantCookie(t *testing.T, h http.Header, name, attributes string) {
+// wantCookies checks the cookies that an answer sets: name and attributes of
+// each, of which a time may stand between them.
+func wantCookies(t *testing.T, h http.Header, want ...string) {
 	t.Helper()
-	set := h.Values("Set-Cookie")
-	if len(set) != 1 || !strings.HasPrefix(set[0], name+"=") || !strings.HasSuffix(set[0], "; "+attributes) {
-		t.Errorf("cookies %q, want %s=…; %s", set, name, attributes)
+	var got []string
+	for _, cookie := range h.Values("Set-Cookie") {
+		name, rest, _ := strings.Cut(cookie, "=")
+		_, attributes, _ := strings.Cut(rest, "; ")
+		got = append(got, name, regexp.MustCompile(`Expires=[^;]+; `).ReplaceAllString(attributes, ""))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("cookies (-want +got):\n%s", diff)
 	}
 }
 

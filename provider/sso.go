@@ -76,11 +76,13 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 	if err := work.commit(ctx); err != nil {
 		return nil, err
 	}
+	started := &ssoSession{Session: session, user: u}
 	p.setCookie(w, sessionCookie, value)
+	p.setBrowserState(w, started)
 	if before != nil && before.SID != session.SID {
 		p.tellByBackChannel(ctx, before.SID, p.participants(ctx, before.SID))
 	}
-	return &ssoSession{Session: session, user: u}, nil
+	return started, nil
 }
 
 // succeed puts a new session of a browser into the place of the one before. For
