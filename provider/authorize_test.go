@@ -101,7 +101,6 @@ func TestAuthorizeErrorsGoWhereTheSpecificationSays(t *testing.T) {
 	}{
 		{"unknown prompt", params{"prompt": "dance"}, "invalid_request"},
 		{"prompt none with another", params{"prompt": "none login"}, "invalid_request"},
-		{"prompt none, nobody signed in", params{"prompt": "none"}, "login_required"},
 		{"max_age not a number", params{"max_age": "soon"}, "invalid_request"},
 		{"max_age negative", params{"max_age": "-1"}, "invalid_request"},
 		{"foreign id_token_hint", params{"id_token_hint": "e30.e30.e30"}, "invalid_request"},
@@ -118,6 +117,16 @@ func TestAuthorizeErrorsGoWhereTheSpecificationSays(t *testing.T) {
 				wantRedirectError(t, op, page, rt.place, tt.want)
 			})
 		}
+		t.Run(rt.name+"/prompt none, nobody signed in", func(t *testing.T) {
+			page := providertest.NewBrowser(t).Get(authorizeURL(op, codeRequest().with(params{"response_type": rt.name, "prompt": "none"})))
+			if page.Callback == nil {
+				t.Fatalf("no redirect but %d:\n%s", page.Status, page.Body)
+			}
+			got := onlyIn(t, page.Callback, rt.place)
+			wantSessionState(t, got.Get("session_state"), providertest.PublicClient, "http://rp.localhost:1", "")
+			got.Del("session_state") // of this error alone
+			wantErrorParameters(t, op, got, "login_required")
+		})
 	}
 }
 
@@ -127,7 +136,11 @@ func wantRedirectError(t *testing.T, op *providertest.Server, page *providertest
 	if page.Callback == nil {
 		t.Fatalf("no redirect but %d:\n%s", page.Status, page.Body)
 	}
-	got := onlyIn(t, page.Callback, place)
+	wantErrorParameters(t, op, onlyIn(t, page.Callback, place), code)
+}
+
+func wantErrorParameters(t *testing.T, op *providertest.Server, got url.Values, code string) {
+	t.Helper()
 	if got.Get("error") != code || got.Get("state") != "state-0123456789" || got.Get("iss") != op.URL() {
 		t.Errorf("error %q (%s), state %q, iss %q; want %s", got.Get("error"), got.Get("error_description"), got.Get("state"), got.Get("iss"), code)
 	}
