@@ -18,6 +18,7 @@
 //	/logout                                   logout.go       OIDC RP-Initiated, Front-Channel and Back-Channel Logout 1.0
 //	/register                                 register.go     RFC 7591, OIDC Registration 1.0
 //	/register/{client_id}                     registermanage.go   RFC 7592
+//	/session                                  checksession.go OIDC Session Management 1.0
 //	/healthz, /readyz                         metadata.go
 //
 // # From an authorization request to tokens
@@ -51,7 +52,7 @@
 //	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them
 //	outbound.go       requests to URLs of clients; outboundguard.go: whom they may reach
 //	sso.go            the browser's session; participants.go: the clients of it
-//	logout.go         how it ends, numbered; backchannel.go, frontchannel.go: who hears of it
+//	logout.go         how it ends, numbered; backchannel.go, frontchannel.go, checksession.go: who hears of it
 //	clientkeys.go     what clients sign; jwks.go: the keys that verify it
 //	register.go       registration, numbered; registerdocument.go: what it reads;
 //	                  registrar.go: who may; validateclient.go: the checks, for the
