@@ -54,6 +54,14 @@ type authorization struct {
 	request fosite.AuthorizeRequester
 }
 
+// warning tells people which check is off for this request, "" if none is.
+func (a *authorization) warning() string {
+	if a.pending.Object == objectUnsigned {
+		return "this request came in a request object that nobody signed, so whoever handed it on may have changed it (insecure_unsigned_request_objects)."
+	}
+	return a.client.warning(a.returnURL())
+}
+
 // returnURL is where the browser goes in the end, "" if it stays here.
 func (a *authorization) returnURL() string {
 	if a.redirectURI == nil {
@@ -68,8 +76,9 @@ func (a *authorization) returnURL() string {
 func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest) (*authorization, error) {
 	a := &authorization{pending: pending, form: pending.Form}
 	for _, step := range []func(context.Context, *authorization) error{
-		p.checkClient, p.checkRedirectURI, // from here on errors are redirected
-		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource, p.checkProofKey, p.checkKeyBinding, p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
+		p.checkClient, p.resolveRequest, p.checkRedirectURI, // from here on errors are redirected
+		p.checkSource, p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource, p.checkProofKey, p.checkKeyBinding,
+		p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
 		p.checkWithEngine,
 	} {
 		if err := step(ctx, a); err != nil {

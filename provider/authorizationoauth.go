@@ -68,16 +68,12 @@ func canonicalResponseType(values []string) string {
 	return strings.Join(sorted, " ")
 }
 
-// checkUnsupported refuses by name what OIDC Core §3.1.2.6 has names for.
+// checkUnsupported refuses by name what OIDC Core §3.1.2.6 has a name for.
 func (p *Provider) checkUnsupported(_ context.Context, a *authorization) error {
-	for name, base := range map[string]*fosite.RFC6749Error{
-		"request":      fosite.ErrRequestNotSupported,
-		"request_uri":  fosite.ErrRequestURINotSupported,
-		"registration": fosite.ErrRegistrationNotSupported,
-	} {
-		if a.form.Has(name) {
-			return refuse(base, check{What: "The parameter " + name + " is not supported.", Section: oidcCore("3.1.2.6", "AuthError")})
-		}
+	if a.form.Has("registration") {
+		return refuse(fosite.ErrRegistrationNotSupported, check{
+			What: "The parameter registration is not supported.", Section: oidcCore("3.1.2.6", "AuthError"),
+		})
 	}
 	return nil
 }

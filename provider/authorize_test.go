@@ -104,9 +104,9 @@ func TestAuthorizeErrorsGoWhereTheSpecificationSays(t *testing.T) {
 		{"max_age not a number", params{"max_age": "soon"}, "invalid_request"},
 		{"max_age negative", params{"max_age": "-1"}, "invalid_request"},
 		{"foreign id_token_hint", params{"id_token_hint": "e30.e30.e30"}, "invalid_request"},
-		{"request object", params{"request": "e30.e30."}, "request_not_supported"},
-		{"request_uri", params{"request_uri": "https://rp.example/request"}, "request_uri_not_supported"},
-		{"pushed request_uri", params{"request_uri": "urn:ietf:params:oauth:request_uri:x"}, "request_uri_not_supported"},
+		{"request object", params{"request": "e30.e30."}, "invalid_request_object"},
+		{"request_uri", params{"request_uri": "https://rp.example/request"}, "invalid_request_uri"},
+		{"pushed request_uri", params{"request_uri": "urn:ietf:params:oauth:request_uri:x"}, "invalid_request_uri"},
 		{"registration", params{"registration": "{}"}, "registration_not_supported"},
 		{"unknown response_mode", params{"response_mode": "carrier-pigeon"}, "invalid_request"},
 	}

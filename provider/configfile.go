@@ -129,7 +129,10 @@ func (f *File) validate() error {
 	if p := f.Requests.check(); p != nil {
 		return &invalid{field: p.field, reason: p.reason}
 	}
-	return validateEntries(f.Clients, f.Users, f.Scopes, f.Lifetimes)
+	if err := validateEntries(f.Clients, f.Users, f.Scopes, f.Lifetimes); err != nil {
+		return err
+	}
+	return f.Requests.checkClients(f.Clients)
 }
 
 // parseDocument returns the file's only document, nil if there is none.

@@ -85,7 +85,7 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *inter
 		Action: p.base + pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
 		Username: session.user.Username, Name: session.user.displayName(),
-		Scopes: lines, FormTarget: redirectURI, Warning: c.warning(redirectURI),
+		Scopes: lines, FormTarget: redirectURI, Warning: in.a.warning(),
 	})
 }
 

@@ -47,9 +47,10 @@ func (p *Provider) announceRequests(doc map[string]any) {
 	doc["display_values_supported"] = []string{"page"}
 	doc["ui_locales_supported"] = []string{"en"}
 	doc["claims_parameter_supported"] = true
-	doc["request_parameter_supported"] = false
-	doc["request_uri_parameter_supported"] = false
-	doc["require_request_uri_registration"] = false
+	doc["request_parameter_supported"] = true
+	doc["request_uri_parameter_supported"] = true
+	doc["require_request_uri_registration"] = true
+	doc["request_object_signing_alg_values_supported"] = p.requests.objectAlgorithms()
 }
 
 // announceResponses says what comes back, and how it is signed.

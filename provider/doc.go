@@ -45,6 +45,7 @@
 //	config.go         what a provider is told: clients, users, lifetimes
 //	provider.go       how it is put together; routes.go: what is served where
 //	authorize.go      the authorization endpoint, numbered; authorization.go: its checks
+//	requestobject.go  requests in a signed JWT; claimsrequest.go, acr.go, resource.go: what else they may ask for
 //	token.go          the token endpoint, numbered; clientauth.go, clientassertion.go: who asks
 //	engine.go         which parts of fosite are used, and how
 //	enginestore.go    the storage that fosite sees; work.go: a request's unit of work

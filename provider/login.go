@@ -104,6 +104,6 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interac
 		Action: p.base + pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		Username: username, Error: problem, Reauthenticate: session != nil,
 		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
-		FormTarget: redirectURI, DemoUsers: p.demoUsers, Warning: c.warning(redirectURI),
+		FormTarget: redirectURI, DemoUsers: p.demoUsers, Warning: in.a.warning(),
 	})
 }

@@ -31,7 +31,7 @@ var knownMetadata = []string{
 	"token_endpoint_auth_methods_supported", "introspection_endpoint_auth_methods_supported",
 	"revocation_endpoint_auth_methods_supported", "code_challenge_methods_supported", "prompt_values_supported",
 	"acr_values_supported", "display_values_supported", "ui_locales_supported", "claims_supported", "claim_types_supported", "claims_parameter_supported", "request_parameter_supported",
-	"request_uri_parameter_supported", "require_request_uri_registration", "authorization_response_iss_parameter_supported",
+	"request_uri_parameter_supported", "require_request_uri_registration", "request_object_signing_alg_values_supported", "authorization_response_iss_parameter_supported",
 	"token_endpoint_auth_signing_alg_values_supported", "introspection_endpoint_auth_signing_alg_values_supported",
 	"revocation_endpoint_auth_signing_alg_values_supported",
 	"userinfo_signing_alg_values_supported", "authorization_signing_alg_values_supported",
@@ -76,8 +76,8 @@ func TestMetadata(t *testing.T) {
 		"backchannel_logout_supported":                   true,
 		"backchannel_logout_session_supported":           true,
 		"claims_parameter_supported":                     true,
-		"request_parameter_supported":                    false,
-		"request_uri_parameter_supported":                false,
+		"request_parameter_supported":                    true,
+		"request_uri_parameter_supported":                true,
 	} {
 		if diff := cmp.Diff(want, document.Body[name]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -106,6 +106,9 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if cfg.InsecurePrivateAddresses {
 		p.log.WarnContext(ctx, "insecure_private_addresses is on")
 	}
+	if p.requests.InsecureUnsignedObjects {
+		p.log.WarnContext(ctx, "insecure_unsigned_request_objects is on")
+	}
 	p.outbound = newOutbound(&cfg)
 	p.clientKeys = newClientKeys(p.outbound)
 	if demo {

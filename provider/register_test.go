@@ -148,7 +148,7 @@ func everyMember() document {
 		"initiate_login_uri":        "https://rp.example/login", "scope": "openid email",
 		"subject_type": "public", "default_max_age": 3600.0, "require_auth_time": true, "default_acr_values": []any{"1"},
 		"id_token_signed_response_alg": "ES256", "userinfo_signed_response_alg": "ES256", "authorization_signed_response_alg": "ES256",
-		"request_object_signing_alg": "ES256", "require_signed_request_object": true,
+		"jwks_uri": "https://rp.example/jwks", "request_object_signing_alg": "ES256", "require_signed_request_object": true,
 		"require_pushed_authorization_requests": true, "dpop_bound_access_tokens": true,
 		"request_uris":            []any{"https://rp.example/request.jwt#hash"},
 		"frontchannel_logout_uri": "https://rp.example/front", "frontchannel_logout_session_required": true,
@@ -158,7 +158,7 @@ func everyMember() document {
 
 // membersOfOthers are members that go with others than everyMember's; see
 // registerkeys_test.go and registersector_test.go.
-var membersOfOthers = []string{"jwks", "jwks_uri", "token_endpoint_auth_signing_alg", "sector_identifier_uri"}
+var membersOfOthers = []string{"jwks", "token_endpoint_auth_signing_alg", "sector_identifier_uri"}
 
 // TestRegisterKeepsEveryMember: what is registered is what the answer says, then
 // and later.

@@ -12,6 +12,9 @@ type Requests struct {
 	// password satisfies here (OIDC Core §2, "acr"). The first is what tokens
 	// say if a client asks for none. Empty: "urn:oidclab:acr:pwd".
 	ACRValues []string `yaml:"acr_values_supported"`
+	// InsecureUnsignedObjects accepts request objects that are not signed ("alg":
+	// "none"). Whoever hands such an object on can change it.
+	InsecureUnsignedObjects bool `yaml:"insecure_unsigned_request_objects"`
 }
 
 // defaultACR names what a login here is: a password and nothing more.
@@ -33,4 +36,33 @@ func (r *Requests) check() *problem {
 		}
 	}
 	return nil
+}
+
+// checkClient: what a registration says of its requests has to be possible here.
+func (r *Requests) checkClient(c *Client) *problem {
+	if c.RequestObjectSigningAlg == algNone && !r.InsecureUnsignedObjects {
+		return problemf("request_object_signing_alg", "%q is for a provider with insecure_unsigned_request_objects", algNone)
+	}
+	return nil
+}
+
+func (r *Requests) checkClients(clients []Client) error {
+	for i, c := range clients {
+		if p := r.checkClient(&c); p != nil {
+			return p.at("clients", i, "client", c.ID)
+		}
+	}
+	return nil
+}
+
+// objectAlgorithms are those of request objects.
+func (r *Requests) objectAlgorithms() []string {
+	var algs []string
+	for _, alg := range requestObjectAlgorithms {
+		algs = append(algs, string(alg))
+	}
+	if r.InsecureUnsignedObjects {
+		algs = append(algs, algNone)
+	}
+	return algs
 }

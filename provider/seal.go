@@ -24,6 +24,9 @@ var errSealBroken = errors.New("the sealed request is damaged or was not made by
 // stored for a visitor who never signs in.
 type pendingRequest struct {
 	Form url.Values `json:"form"`
+	// Object says whether Form comes out of a request object: objectSigned,
+	// objectUnsigned, "" for no object.
+	Object string `json:"object,omitempty"`
 	// RequestedAt is when the request first arrived: a login after it
 	// satisfies prompt=login and max_age (OIDC Core §3.1.2.1).
 	RequestedAt time.Time `json:"requested_at"`

@@ -47,7 +47,10 @@ func (cfg *Config) validate() error {
 	if p := cfg.Requests.check(); p != nil {
 		return &invalid{field: p.field, reason: p.reason}
 	}
-	return validateEntries(cfg.Clients, cfg.Users, cfg.Scopes, cfg.Lifetimes)
+	if err := validateEntries(cfg.Clients, cfg.Users, cfg.Scopes, cfg.Lifetimes); err != nil {
+		return err
+	}
+	return cfg.Requests.checkClients(cfg.Clients)
 }
 
 // validateEntries checks what a configuration file may hold beside the issuer.

@@ -1,0 +1,553 @@
+package provider_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/provider/providertest"
+)
+
+// Clients that send request objects.
+const (
+	objectClient = "objects"      // any algorithm
+	strictClient = "must-sign"    // require_signed_request_object
+	rs256Client  = "rs256-alone"  // registered for RS256
+	bareClient   = "without-keys" // has no keys
+)
+
+func objectClients(t *testing.T) []provider.Client {
+	t.Helper()
+	var keys []crypto.Signer
+	for _, alg := range []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA} {
+		keys = append(keys, rpKeys()[alg])
+	}
+	clients := providertest.DefaultClients()
+	add := func(id string, jwks map[string]any, change func(*provider.Client)) {
+		c := clients[0]
+		c.ID, c.JWKS, c.Audience = id, jwks, []string{resourceOne, resourceTwo}
+		change(&c)
+		clients = append(clients, c)
+	}
+	jwks := publicKeys(t, keys...)
+	add(objectClient, jwks, func(*provider.Client) {})
+	add(strictClient, jwks, func(c *provider.Client) { c.RequireSignedRequestObject = true })
+	add(rs256Client, jwks, func(c *provider.Client) { c.RequestObjectSigningAlg = "RS256" })
+	add(bareClient, nil, func(*provider.Client) {})
+	return clients
+}
+
+func startWithObjects(t *testing.T) *providertest.Server {
+	t.Helper()
+	return providertest.Start(t, &providertest.Options{Clients: objectClients(t)})
+}
+
+// members are the claims of a request object.
+type members map[string]any
+
+// objectMembers are a whole request of the client, and all that is said about it.
+func objectMembers(op *providertest.Server, client string) members {
+	m := members{
+		"iss": client, "aud": op.URL(), "jti": "once", "iat": time.Now().Unix(),
+		"nbf": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
+	}
+	for name, value := range codeRequest() {
+		m[name] = value
+	}
+	m["client_id"] = client
+	return m
+}
+
+// with returns a changed copy, in which nil takes a member away.
+func (m members) with(changes members) members {
+	c := maps.Clone(m)
+	for name, value := range changes {
+		c[name] = value
+		if value == nil {
+			delete(c, name)
+		}
+	}
+	return c
+}
+
+// object signs the members as a request object.
+func object(t *testing.T, alg jose.SignatureAlgorithm, m members) string {
+	t.Helper()
+	return signed(t, alg, rpKeys()[alg], "", "oauth-authz-req+jwt", map[string]any(m))
+}
+
+// signedText is a compact JWS of any text.
+func signedText(t *testing.T, payload string) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: rpKeys()[jose.ES256]}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jws, err := signer.Sign([]byte(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := jws.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// newECKey is a key that nobody registered.
+func newECKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func encode(t *testing.T, v any) []byte {
+	t.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func base64url(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+
+// byValue is a request with an object and nothing else (RFC 9101 §5).
+func byValue(client, object string) params { return params{"client_id": client, "request": object} }
+
+// redeemFor redeems a code of a client with the public client's verifier.
+func redeemFor(t *testing.T, op *providertest.Server, client, code string) answer {
+	t.Helper()
+	a := postForm(t, op.URL()+"/token", redeem(code).with(params{"client_id": client}), nil)
+	if a.Status != http.StatusOK {
+		t.Fatalf("redeem: %d %s", a.Status, a.Raw)
+	}
+	return a
+}
+
+// Each algorithm that is announced works, and everything can stand in the object.
+func TestRequestObjectAlgorithms(t *testing.T) {
+	op := startWithObjects(t)
+	announced, _ := get(t, op.URL()+openIDConfiguration, nil).Body["request_object_signing_alg_values_supported"].([]any)
+	if diff := cmp.Diff([]any{"RS256", "PS256", "ES256", "EdDSA"}, announced); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
+	}
+	for _, alg := range announced {
+		t.Run(alg.(string), func(t *testing.T) {
+			raw := object(t, jose.SignatureAlgorithm(alg.(string)), objectMembers(op, objectClient))
+			got := signIn(t, op, byValue(objectClient, raw))
+			if got.Get("state") != "state-0123456789" {
+				t.Errorf("state %q", got.Get("state"))
+			}
+			tokens := redeemFor(t, op, objectClient, got.Get("code"))
+			if nonce := claimsOf(t, tokens.text("id_token"))["nonce"]; nonce != "nonce-0123456789" {
+				t.Errorf("nonce %v", nonce)
+			}
+		})
+	}
+}
+
+// OIDC Core §6.1: the object's parameters are stronger than those beside it, and
+// those that it lacks count; but not where everything has to be signed (RFC 9101
+// §10.5).
+func TestRequestObjectWins(t *testing.T) {
+	op := startWithObjects(t)
+	outside := codeRequest().with(params{
+		"redirect_uri": "https://evil.example/callback", "state": "outside-0123456789", "nonce": "outside", "scope": "openid phone",
+		"code_challenge": challenge("another"), "max_age": "soon",
+	})
+	for client, want := range map[string]string{objectClient: "outside-0123456789", strictClient: ""} {
+		raw := object(t, jose.ES256, objectMembers(op, client).with(members{"state": nil, "max_age": 10000}))
+		got := signIn(t, op, outside.with(byValue(client, raw)))
+		if got.Get("state") != want {
+			t.Errorf("%s: state %q, want %q", client, got.Get("state"), want)
+		}
+		tokens := redeemFor(t, op, client, got.Get("code"))
+		if nonce := claimsOf(t, tokens.text("id_token"))["nonce"]; nonce != "nonce-0123456789" {
+			t.Errorf("%s: nonce %v", client, nonce)
+		}
+		if tokens.text("scope") != "openid profile email offline_access" {
+			t.Errorf("%s: scope %q", client, tokens.text("scope"))
+		}
+	}
+}
+
+// Numbers, lists and objects of the object arrive as what they are. (fosite's own
+// parser makes "%!s(float64=0)" of max_age.)
+func TestRequestObjectKeepsTypes(t *testing.T) {
+	op := startWithObjects(t)
+	b := providertest.NewBrowser(t)
+	open := func(changes members) *providertest.Page {
+		t.Helper()
+		return b.Get(authorizeURL(op, byValue(objectClient, object(t, jose.RS256, objectMembers(op, objectClient).with(changes)))))
+	}
+	b.SignIn(authorizeURL(op, codeRequest().with(params{"client_id": objectClient})), "alice", "alice")
+	silent := members{"prompt": "none"}
+	for name, tt := range map[string]struct {
+		change members
+		want   string
+	}{
+		"nothing more":           {nil, ""},
+		"max_age, a number":      {members{"max_age": 10000}, ""},
+		"max_age, zero":          {members{"max_age": 0}, "login_required"},
+		"max_age, text":          {members{"max_age": "0"}, "login_required"},
+		"max_age, a fraction":    {members{"max_age": 1.5}, "invalid_request"},
+		"max_age, null":          {members{"max_age": any(nil)}, ""},
+		"claims, an object":      {members{"claims": map[string]any{"userinfo": map[string]any{"phone_number": nil}}}, "consent_required"},
+		"claims, text":           {members{"claims": `{"userinfo": {"phone_number": null}}`}, "consent_required"},
+		"claims with a number":   {members{"claims": map[string]any{"id_token": map[string]any{"sub": map[string]any{"value": 7}}}}, "invalid_request"},
+		"claims for another":     {members{"claims": map[string]any{"id_token": map[string]any{"sub": map[string]any{"value": "x"}}}}, "login_required"},
+		"a resource":             {members{"resource": resourceOne}, ""},
+		"resources":              {members{"resource": []string{resourceOne, resourceTwo}}, ""},
+		"an unknown resource":    {members{"resource": []string{resourceOne, "https://other.example"}}, "invalid_target"},
+		"unknown members":        {members{"x": "y", "n": 12345678901234567890.0, "b": true, "z": any(nil), "e": ""}, ""},
+		"a truth value for text": {members{"code_challenge": true}, "invalid_request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			page := open(silent.with(tt.change))
+			if page.Callback == nil {
+				t.Fatalf("%d:\n%s", page.Status, page.Body)
+			}
+			if got := response(t, page.Callback).Get("error"); got != tt.want {
+				t.Errorf("error %q, want %q", got, tt.want)
+			}
+		})
+	}
+	// And they mean the same: the claims come, the audience is narrower.
+	page := open(members{"claims": map[string]any{"userinfo": map[string]any{"phone_number": nil}}, "resource": []string{resourceTwo}, "scope": "openid"})
+	tokens := redeemFor(t, op, objectClient, b.Submit(page, "allow", nil).Callback.Query().Get("code"))
+	wantAudience(t, audienceOf(t, tokens.text("access_token")), resourceTwo)
+	wantUserClaims(t, "userinfo", get(t, op.URL()+"/userinfo", bearer(tokens.text("access_token"))).Body, "phone_number")
+}
+
+// badObjects are valid request objects with one thing wrong.
+func badObjects(t *testing.T, op *providertest.Server) map[string]string {
+	t.Helper()
+	good := map[string]any(objectMembers(op, objectClient))
+	signing := func(changes members) string { return object(t, jose.ES256, members(good).with(changes)) }
+	es256 := rpKeys()[jose.ES256]
+	typed := func(typ string) string { return signed(t, jose.ES256, es256, "", typ, good) }
+	whole := signing(nil)
+	now := time.Now()
+	return map[string]string{
+		"no JWT":                      "request",
+		"two parts":                   "e30.e30",
+		"encrypted":                   "e30.e30.e30.e30.e30",
+		"unsigned":                    unsigned(base64url(`{"client_id":"objects"}`), "JWT"),
+		"signature of another key":    signed(t, jose.ES256, newECKey(t), "", "JWT", good),
+		"an algorithm not announced":  signed(t, jose.RS384, rpKeys()[jose.RS256], "", "JWT", good),
+		"signed with a secret":        signed(t, jose.HS256, []byte(signingSecret), "", "JWT", good),
+		"kid of another key":          signed(t, jose.ES256, newECKey(t), "other", "JWT", good),
+		"header changed":              tamper(whole, 0),
+		"payload changed":             tamper(whole, 1),
+		"signature changed":           tamper(whole, 2),
+		"signature missing":           whole[:strings.LastIndexByte(whole, '.')+1],
+		"payload an array":            signedText(t, `["x"]`),
+		"payload text":                signedText(t, `"x"`),
+		"typ of an ID token request":  typed("at+jwt"),
+		"typ of a proof":              typed("dpop+jwt"),
+		"typ of a logout token":       typed("application/logout+jwt"),
+		"iss of another":              signing(members{"iss": "web"}),
+		"iss a number":                signing(members{"iss": 1}),
+		"sub of a client assertion":   signing(members{"sub": objectClient}),
+		"aud of another":              signing(members{"aud": "https://op.example"}),
+		"aud of others":               signing(members{"aud": []string{"https://op.example", op.URL() + "/authorize"}}),
+		"aud a number":                signing(members{"aud": 1}),
+		"expired":                     signing(members{"exp": now.Add(-31 * time.Second).Unix()}),
+		"exp text":                    signing(members{"exp": "tomorrow"}),
+		"not valid yet":               signing(members{"nbf": now.Add(time.Minute).Unix()}),
+		"from the future":             signing(members{"iat": now.Add(time.Minute).Unix()}),
+		"client_id of another":        signing(members{"client_id": "web"}),
+		"another response_type":       signing(members{"response_type": "code id_token"}),
+		"request inside":              signing(members{"request": whole}),
+		"request_uri inside":          signing(members{"request_uri": "https://rp.example/request"}),
+		"scope a list":                signing(members{"scope": []string{"openid"}}),
+		"state an object":             signing(members{"state": map[string]any{"a": "b"}}),
+		"max_age a list":              signing(members{"max_age": []int{1}}),
+		"claims a list":               signing(members{"claims": []string{"name"}}),
+		"resource an object":          signing(members{"resource": map[string]any{"a": "b"}}),
+		"resources that are numbers":  signing(members{"resource": []int{1}}),
+		"an object that is not known": signing(members{"x": map[string]any{"a": "b"}}),
+		"state with a control":        signing(members{"state": "a\x00b"}),
+		"state too long":              signing(members{"state": strings.Repeat("x", 4097)}),
+		"claims too long":             signing(members{"claims": map[string]any{"x": strings.Repeat("x", 16<<10)}}),
+		"a parameter twice":           signedText(t, `{"nonce":"a","nonce":"b"}`),
+		"a claim twice":               signedText(t, `{"iss":"web","iss":"objects"}`),
+		"a name twice within claims":  signedText(t, `{"claims":{"userinfo":{},"userinfo":{}}}`),
+		"too long":                    signing(members{"x": strings.Repeat("x", 4000), "a": strings.Repeat("x", 4000), "b": strings.Repeat("x", 4000), "c": strings.Repeat("x", 4000), "d": strings.Repeat("x", 4000), "e": strings.Repeat("x", 4000), "f": strings.Repeat("x", 4000)}),
+	}
+}
+
+// Errors go to the client if the parameters beside the object say where it is,
+// in the mode that they ask for; else to a page, never to JSON.
+func TestRequestObjectsThatAreRefused(t *testing.T) {
+	op := startWithObjects(t)
+	for name, raw := range badObjects(t, op) {
+		t.Run(name, func(t *testing.T) {
+			b := providertest.NewBrowser(t)
+			request := codeRequest().with(byValue(objectClient, raw))
+			wantRedirectError(t, op, b.Get(authorizeURL(op, request)), "query", "invalid_request_object")
+			fragment := request.with(params{"response_mode": "fragment"})
+			wantRedirectError(t, op, b.Get(authorizeURL(op, fragment)), "fragment", "invalid_request_object")
+			if name == "another response_type" {
+				return // then there has to be one outside
+			}
+			wantErrorPage(t, b.Get(authorizeURL(op, byValue(objectClient, raw))), "invalid_request_object", "request object")
+			stranger := request.with(params{"redirect_uri": "https://evil.example/callback"})
+			wantErrorPage(t, b.Get(authorizeURL(op, stranger)), "invalid_request_object")
+		})
+	}
+	for name, change := range map[string]members{
+		"control": nil, "no claims about itself": {"iss": nil, "aud": nil, "exp": nil, "nbf": nil, "iat": nil, "jti": nil},
+		"aud a list": {"aud": []string{"https://op.example", op.URL()}}, "expired within the skew": {"exp": time.Now().Add(-20 * time.Second).Unix()},
+		"no client_id inside": {"client_id": nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			signIn(t, op, codeRequest().with(byValue(objectClient, object(t, jose.ES256, objectMembers(op, objectClient).with(change)))))
+		})
+	}
+	for _, typ := range []string{"", "JWT", "jwt", "application/oauth-authz-req+jwt", "OAuth-Authz-Req+JWT"} {
+		t.Run("typ "+typ, func(t *testing.T) {
+			raw := signed(t, jose.ES256, rpKeys()[jose.ES256], "", typ, map[string]any(objectMembers(op, objectClient)))
+			signIn(t, op, byValue(objectClient, raw))
+		})
+	}
+}
+
+// What is wrong with the parameters themselves is found as in any request, and
+// goes where the object says.
+func TestRequestObjectIsARequest(t *testing.T) {
+	op := startWithObjects(t)
+	for name, tt := range map[string]struct {
+		change members
+		want   string // "": an error page
+	}{
+		"foreign redirect_uri":  {members{"redirect_uri": "https://evil.example/"}, ""},
+		"no redirect_uri":       {members{"redirect_uri": nil}, ""},
+		"unknown response_type": {members{"response_type": "magic"}, "unsupported_response_type"},
+		"registration":          {members{"registration": "{}"}, "registration_not_supported"},
+		"no PKCE":               {members{"code_challenge": nil}, "invalid_request"},
+		"scope not known":       {members{"scope": "openid", "prompt": "dance"}, "invalid_request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := object(t, jose.EdDSA, objectMembers(op, objectClient).with(tt.change))
+			page := providertest.NewBrowser(t).Get(authorizeURL(op, byValue(objectClient, raw)))
+			if tt.want == "" {
+				wantErrorPage(t, page, "invalid_request", "redirect_uri")
+			} else {
+				wantRedirectError(t, op, page, "query", tt.want)
+			}
+		})
+	}
+}
+
+// What a registration says of request objects holds.
+func TestRequestObjectRegistration(t *testing.T) {
+	op := startWithObjects(t)
+	b := providertest.NewBrowser(t)
+	plain := codeRequest().with(params{"client_id": strictClient})
+	wantRedirectError(t, op, b.Get(authorizeURL(op, plain)), "query", "invalid_request")
+	signIn(t, op, byValue(strictClient, object(t, jose.PS256, objectMembers(op, strictClient))))
+
+	other := codeRequest().with(byValue(rs256Client, object(t, jose.PS256, objectMembers(op, rs256Client))))
+	wantRedirectError(t, op, b.Get(authorizeURL(op, other)), "query", "invalid_request_object")
+	signIn(t, op, byValue(rs256Client, object(t, jose.RS256, objectMembers(op, rs256Client))))
+
+	keyless := codeRequest().with(byValue(bareClient, object(t, jose.ES256, objectMembers(op, bareClient))))
+	wantRedirectError(t, op, b.Get(authorizeURL(op, keyless)), "query", "invalid_request_object")
+	stolen := codeRequest().with(byValue(bareClient, object(t, jose.ES256, objectMembers(op, objectClient))))
+	wantRedirectError(t, op, b.Get(authorizeURL(op, stolen)), "query", "invalid_request_object")
+}
+
+// The switch insecure_unsigned_request_objects is for those who need no keys
+// (fosite demands them), and says so.
+func TestUnsignedRequestObjects(t *testing.T) {
+	var log bytes.Buffer
+	op := providertest.Start(t, &providertest.Options{Clients: objectClients(t), Configure: func(c *provider.Config) {
+		c.Requests.InsecureUnsignedObjects = true
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	}})
+	if !strings.Contains(log.String(), "insecure_unsigned_request_objects is on") {
+		t.Errorf("the start does not say that the switch is on: %s", &log)
+	}
+	algs, _ := get(t, op.URL()+openIDConfiguration, nil).Body["request_object_signing_alg_values_supported"].([]any)
+	if len(algs) != 5 || algs[4] != "none" {
+		t.Errorf("metadata: %v", algs)
+	}
+	payload := base64url(string(encode(t, objectMembers(op, bareClient).with(members{"iss": nil}))))
+	login := providertest.NewBrowser(t).Get(authorizeURL(op, byValue(bareClient, unsigned(payload, "JWT"))))
+	if login.URL.Path != "/login" || !strings.Contains(login.Body, "insecure_unsigned_request_objects") {
+		t.Errorf("at %s, without a warning:\n%s", login.URL.Path, login.Body)
+	}
+	signIn(t, op, byValue(bareClient, unsigned(payload, "JWT")))
+	signedPage := providertest.NewBrowser(t).Get(authorizeURL(op, byValue(objectClient, object(t, jose.ES256, objectMembers(op, objectClient)))))
+	if strings.Contains(signedPage.Body, "insecure_unsigned_request_objects") {
+		t.Error("a warning about a signed object")
+	}
+	b := providertest.NewBrowser(t)
+	for name, request := range map[string]params{
+		"a signature on it":             byValue(bareClient, unsigned(payload, "JWT")+"AAAA"),
+		"another client's":              byValue(objectClient, unsigned(payload, "JWT")),
+		"a client that must sign":       byValue(strictClient, unsigned(base64url(`{"response_type":"code"}`), "JWT")),
+		"a client of another algorithm": byValue(rs256Client, unsigned(base64url(`{"response_type":"code"}`), "JWT")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantRedirectError(t, op, b.Get(authorizeURL(op, codeRequest().with(request))), "query", "invalid_request_object")
+		})
+	}
+}
+
+// requestServer serves request objects by reference.
+type requestServer struct {
+	*httptest.Server
+	mu      sync.Mutex
+	content string
+	fetches int
+}
+
+func newRequestServer(t *testing.T) *requestServer {
+	t.Helper()
+	s := &requestServer{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.fetches++
+		switch r.URL.Path {
+		case "/moved":
+			http.Redirect(w, r, "/object", http.StatusFound)
+		case "/gone":
+			http.NotFound(w, r)
+		case "/endless":
+			_, _ = io.WriteString(w, strings.Repeat("x", 65<<10))
+		default:
+			_, _ = io.WriteString(w, s.content+"\n")
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *requestServer) serve(content string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.content = content
+}
+
+func (s *requestServer) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fetches
+}
+
+// OIDC Core §6.2: by reference.
+func TestRequestURI(t *testing.T) {
+	server := newRequestServer(t)
+	clients := objectClients(t)
+	// The fragment looks like a hash of the content and is none.
+	uri := server.URL + "/object#" + challenge("something else")
+	for i := range clients {
+		clients[i].RequestURIs = []string{uri, server.URL + "/plain", server.URL + "/moved", server.URL + "/gone", server.URL + "/endless"}
+	}
+	op := providertest.Start(t, &providertest.Options{Clients: clients, Configure: func(c *provider.Config) { c.InsecurePrivateAddresses = true }})
+	byReference := func(uri string) params { return params{"client_id": objectClient, "request_uri": uri} }
+	server.serve(object(t, jose.RS256, objectMembers(op, objectClient)))
+
+	signIn(t, op, byReference(uri))
+	if got := server.count(); got != 1 {
+		t.Errorf("fetched %d times on the way through the pages, want once", got)
+	}
+	signIn(t, op, byReference(server.URL+"/plain"))
+	b := providertest.NewBrowser(t)
+	for name, tt := range map[string]struct{ uri, want string }{
+		"without the fragment":   {server.URL + "/object", "invalid_request_uri"},
+		"another fragment":       {server.URL + "/object#" + challenge("x"), "invalid_request_uri"},
+		"another path":           {server.URL + "/objects", "invalid_request_uri"},
+		"another query":          {server.URL + "/plain?x", "invalid_request_uri"},
+		"a path that leads back": {server.URL + "/x/../plain", "invalid_request_uri"},
+		"another host":           {"https://rp.example/request", "invalid_request_uri"},
+		"no URI":                 {"request", "invalid_request_uri"},
+	} {
+		before := server.count()
+		wantRedirectError(t, op, b.Get(authorizeURL(op, codeRequest().with(byReference(tt.uri)))), "query", tt.want)
+		if server.count() != before {
+			t.Errorf("%s: fetched what is not registered", name)
+		}
+	}
+	for _, path := range []string{"/moved", "/gone", "/endless"} {
+		wantRedirectError(t, op, b.Get(authorizeURL(op, codeRequest().with(byReference(server.URL+path)))), "query", "invalid_request_uri")
+		wantErrorPage(t, b.Get(authorizeURL(op, byReference(server.URL+path))), "invalid_request_uri", "request_uri")
+	}
+	both := codeRequest().with(byReference(uri)).with(params{"request": object(t, jose.RS256, objectMembers(op, objectClient))})
+	wantRedirectError(t, op, b.Get(authorizeURL(op, both)), "query", "invalid_request")
+	server.serve("nonsense")
+	wantRedirectError(t, op, b.Get(authorizeURL(op, codeRequest().with(byReference(uri)))), "query", "invalid_request_object")
+}
+
+// Without the switch, the provider calls no private address for anybody.
+func TestRequestURIIsGuarded(t *testing.T) {
+	server := newRequestServer(t)
+	clients := objectClients(t)
+	clients[2].RequestURIs = []string{server.URL + "/object"}
+	op := providertest.Start(t, &providertest.Options{Clients: clients})
+	request := codeRequest().with(params{"client_id": objectClient, "request_uri": server.URL + "/object"})
+	wantRedirectError(t, op, providertest.NewBrowser(t).Get(authorizeURL(op, request)), "query", "invalid_request_uri")
+	if server.count() != 0 {
+		t.Error("a private address was called")
+	}
+}
+
+// A POST from another site brings the whole object along.
+func TestRequestObjectByPost(t *testing.T) {
+	op := startWithObjects(t)
+	large := objectMembers(op, objectClient).with(members{"x": strings.Repeat("x", 4000), "y": strings.Repeat("y", 4000)})
+	form := codeRequest().with(byValue(objectClient, object(t, jose.ES256, large)))
+	if page := providertest.NewBrowser(t).Post(op.URL()+"/authorize", form.values()); page.Status != http.StatusOK || page.URL.Path != "/login" {
+		t.Errorf("%d at %s", page.Status, page.URL.Path)
+	}
+}
+
+// What a client that registers itself may say of its request objects.
+func TestRegisterRequestObjects(t *testing.T) {
+	uri := "https://rp.example/request#x"
+	signing := document{"jwks": publicKeys(t, rpKeys()[jose.ES256])}
+	for name, tt := range map[string]struct {
+		change   document
+		unsigned bool // the switch is on
+		status   int
+	}{
+		"all of it":                 {document{"request_object_signing_alg": "ES256", "require_signed_request_object": true, "request_uris": []string{uri}}, false, 201},
+		"unsigned":                  {document{"request_object_signing_alg": "none"}, false, 400},
+		"unsigned, with the switch": {document{"request_object_signing_alg": "none"}, true, 201},
+		"a secret's algorithm":      {document{"request_object_signing_alg": "HS256"}, true, 400},
+		"a private request_uri":     {document{"request_uris": []string{"https://127.0.0.1/request"}}, false, 400},
+		"a plain http request_uri":  {document{"request_uris": []string{"http://rp.example/request"}}, false, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			op := providertest.Start(t, &providertest.Options{Configure: func(c *provider.Config) { c.Requests.InsecureUnsignedObjects = tt.unsigned }})
+			a := register(t, op, smallest().with(signing).with(tt.change))
+			if a.Status != tt.status || tt.status == 400 && a.text("error") != "invalid_client_metadata" {
+				t.Errorf("%d %s", a.Status, a.Raw)
+			}
+		})
+	}
+}
