@@ -46,6 +46,9 @@ type Config struct {
 	// it, only public addresses are called, over https: a client could else
 	// make the provider ask services that the client itself cannot reach.
 	InsecurePrivateAddresses bool
+	// TrustedOrigins are those of clients that run with the provider, such as
+	// the lab's: URLs there are called wherever they lead, and over plain http.
+	TrustedOrigins []string
 	// RootCAs are whom the provider trusts when it calls URLs of clients. Nil:
 	// the system's.
 	RootCAs *x509.CertPool

@@ -82,8 +82,10 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		Explain:      c.cfg.Explain,
 		Requests:     c.cfg.Requests,
 		Registration: c.cfg.Registration,
-		// Calls to clients.
-		RootCAs: c.cfg.RootCAs, DialContext: c.reaching(loopback.Transport().DialContext),
+		// Calls to clients: to the lab's own, which hear of sign-outs, on this
+		// machine too; to others wherever the configuration allows it.
+		TrustedOrigins: []string{c.at[bffBackend], c.at[drivenServer]},
+		RootCAs:        c.cfg.RootCAs, DialContext: c.reaching(loopback.Transport().DialContext),
 		InsecurePrivateAddresses: c.cfg.InsecurePrivateAddresses,
 		WrapTransport:            func(base http.RoundTripper) http.RoundTripper { return c.lab.recorder.Transport(op, base) },
 	})
