@@ -28,6 +28,7 @@ func (b *BFF) verifyIDToken(ctx context.Context, op *provider, token *oauth2.Tok
 	}
 	var claims struct {
 		AuthorizedParty string `json:"azp"`
+		SID             string `json:"sid"` // Back-Channel Logout §2.1
 	}
 	if err := idToken.Claims(&claims); err != nil {
 		return nil, session{}, errIDToken.after(err)
@@ -51,7 +52,7 @@ func (b *BFF) verifyIDToken(ctx context.Context, op *provider, token *oauth2.Tok
 			return nil, session{}, errAccessTokenHash.because("at_hash of the access token that came with it", "that of another one")
 		}
 	}
-	s := session{Subject: idToken.Subject, IDToken: raw, Header: jwtHeader(raw)}
+	s := session{Subject: idToken.Subject, SID: claims.SID, IDToken: raw, Header: jwtHeader(raw)}
 	if err := idToken.Claims(&s.Claims); err != nil {
 		return nil, session{}, errIDToken.after(err)
 	}

@@ -23,6 +23,7 @@ type idClaims struct {
 	Audience        jwt.Audience     `json:"aud"`
 	AuthorizedParty string           `json:"azp"`
 	AuthTime        *jwt.NumericDate `json:"auth_time"`
+	SID             string           `json:"sid"` // Back-Channel Logout §2.1
 }
 
 // verifyIDToken checks the ID token of a token answer, as far as every such
