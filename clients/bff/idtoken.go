@@ -21,7 +21,8 @@ func (b *BFF) verifyIDToken(ctx context.Context, op *provider, token *oauth2.Tok
 	// Signature with one of the provider's keys, iss, aud, exp. The algorithms are
 	// those of the metadata; go-oidc accepts neither "none" nor an HMAC.
 	// OpenID Connect Core §3.1.3.7 steps 2, 3, 6, 7, 9 (go-oidc: oidc/verify.go).
-	idToken, err := op.Verifier(&oidc.Config{ClientID: b.cfg.ClientID}).Verify(ctx, raw)
+	checks := &oidc.Config{ClientID: b.cfg.ClientID, SupportedSigningAlgs: op.SigningAlgorithms}
+	idToken, err := oidc.NewVerifier(b.cfg.Issuer, op.keys, checks).Verify(ctx, raw)
 	if err != nil {
 		f := errIDToken.because("a signature by the provider's key, iss, aud "+b.cfg.ClientID+", exp to come", clip(err.Error()))
 		return nil, session{}, f

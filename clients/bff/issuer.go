@@ -30,8 +30,10 @@ type provider struct {
 	EndSessionEndpoint string `json:"end_session_endpoint"`
 	SendsIssuer        bool   `json:"authorization_response_iss_parameter_supported"`
 	JWKSURI            string `json:"jwks_uri"`
+	// SigningAlgorithms of ID tokens.
+	SigningAlgorithms []string `json:"id_token_signing_alg_values_supported"`
 
-	keys oidc.KeySet // go-oidc's own checks ID tokens only
+	keys oidc.KeySet // for ID tokens and logout tokens; go-oidc's own is for the former only
 }
 
 // discover returns the metadata, from the provider at first use. A failure is
