@@ -38,7 +38,7 @@ const Leeway = 10 * time.Second
 // algorithms are those that an issuer may sign with. Neither "none" nor an HMAC
 // is among them, so a public key can never be used as a shared secret.
 // RFC 8725 §3.1, RFC 9068 §4.
-var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA}
+var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.ES384, jose.EdDSA}
 
 // Token is an access token that passed every check.
 type Token struct {
