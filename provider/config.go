@@ -58,8 +58,14 @@ type Config struct {
 	// WrapTransport, if set, gets what sends requests to URLs of clients and
 	// returns what to use in its place, such as one that records them first.
 	WrapTransport func(http.RoundTripper) http.RoundTripper
+	// KeyRotation replaces the signing keys after they have signed for this
+	// long. 0: they rotate only when RotateKeys is called.
+	KeyRotation Duration
+	// KeyLead is how long the next keys are published before they sign, by
+	// default ten minutes: longer than relying parties may keep the JWKS.
+	KeyLead Duration
 	// FixedKeys are signing keys to use instead of generated ones, so that
-	// what is signed can be compared between runs.
+	// what is signed can be compared between runs. They do not rotate.
 	FixedKeys []jose.JSONWebKey
 }
 

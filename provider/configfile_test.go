@@ -49,6 +49,9 @@ func TestReadFullConfig(t *testing.T) {
 	if file.TLS || file.TLSCert != "/etc/oidclab/tls.pem" || file.TLSKey != "/etc/oidclab/tls-key.pem" {
 		t.Errorf("TLS: %t, %q, %q", file.TLS, file.TLSCert, file.TLSKey)
 	}
+	if rotation, lead := time.Duration(file.KeyRotation), time.Duration(file.KeyLead); rotation != 720*time.Hour || lead != 10*time.Minute {
+		t.Errorf("keys: %s, %s", rotation, lead)
+	}
 	if got := time.Duration(file.Lifetimes.Grant); got != 30*24*time.Hour {
 		t.Errorf("grant: %s", got)
 	}

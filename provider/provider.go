@@ -132,7 +132,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 // start makes what depends on keys.
 func (p *Provider) start(ctx context.Context, cfg Config) error {
 	var err error
-	if p.keys, err = openKeyring(ctx, cfg.Store, cfg.FixedKeys); err != nil {
+	if p.keys, err = openKeyring(ctx, &cfg); err != nil {
 		return err
 	}
 	if p.sealer, err = newSealer(p.keys.derive("pending request")); err != nil {
@@ -167,12 +167,12 @@ func (p *Provider) Ready(ctx context.Context) error {
 	return p.store.Ping(ctx)
 }
 
-// Close ends requests to other parties and waits for work in the background.
-// It does not close the store.
+// Close ends requests to other parties and work in the background. It does not
+// close the store.
 func (p *Provider) Close() error {
 	p.outbound.close()
 	p.background.Wait()
-	<-p.keys.ready
+	p.keys.close()
 	return nil
 }
 

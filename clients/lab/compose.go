@@ -88,6 +88,8 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		RootCAs:        c.cfg.RootCAs, DialContext: c.reaching(loopback.Transport().DialContext),
 		InsecurePrivateAddresses: c.cfg.InsecurePrivateAddresses,
 		WrapTransport:            func(base http.RoundTripper) http.RoundTripper { return c.lab.recorder.Transport(op, base) },
+		KeyRotation:              c.cfg.KeyRotation,
+		KeyLead:                  c.cfg.KeyLead,
 	})
 	if err != nil {
 		return fmt.Errorf("lab: provider: %w", err)
