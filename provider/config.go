@@ -34,6 +34,9 @@ type Config struct {
 	Lifetimes Lifetimes
 	// Registration says who may register clients. The zero value: everybody.
 	Registration Registration
+	// DPoPNonce asks for a nonce of the provider in each DPoP proof (RFC 9449
+	// §8, §9), so that none can be made in advance.
+	DPoPNonce bool
 	// Logger receives what happens, without secrets. Nil: nothing is logged.
 	Logger *slog.Logger
 	// HomeURL is where the pages' link back leads. Empty: there is none.

@@ -35,6 +35,9 @@ type File struct {
 	KeyRotation Duration `yaml:"key_rotation"`
 	KeyLead     Duration `yaml:"key_lead"`
 
+	// DPoPNonce is Config.DPoPNonce.
+	DPoPNonce bool `yaml:"dpop_nonce"`
+
 	// Requests is Config.Requests.
 	Requests Requests `yaml:"requests"`
 

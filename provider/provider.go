@@ -57,10 +57,12 @@ type Provider struct {
 	checkSession    checkSessionPage
 	tokens          *tokens
 	subjects        *subjects
-	oauth           *fosite.Fosite
-	pages           *pages
-	document        staticDocument
-	handler         http.Handler
+	// proofNonces is nil where DPoP proofs need none.
+	proofNonces *proofNonces
+	oauth       *fosite.Fosite
+	pages       *pages
+	document    staticDocument
+	handler     http.Handler
 }
 
 // New makes a provider. It returns as soon as it can answer; RSA keys may
@@ -139,6 +141,9 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p.csrfKey = p.keys.derive("csrf")
+	if cfg.DPoPNonce {
+		p.proofNonces = &proofNonces{p.keys.derive("dpop nonce")}
+	}
 	p.browserStateKey = p.keys.derive("browser state")
 	if p.checkSession, err = newCheckSessionPage(p.cookieName(stateCookie)); err != nil {
 		return err

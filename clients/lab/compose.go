@@ -81,6 +81,7 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		HomeURL:      c.at[home],
 		Explain:      c.cfg.Explain,
 		Requests:     c.cfg.Requests,
+		DPoPNonce:    c.cfg.DPoPNonce,
 		Registration: c.cfg.Registration,
 		// Calls to clients: to the lab's own, which hear of sign-outs, on this
 		// machine too; to others wherever the configuration allows it.

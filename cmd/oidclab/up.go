@@ -125,6 +125,7 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 		Users: file.Users, Clients: file.Clients, Scopes: file.Scopes, Lifetimes: file.Lifetimes,
 		KeyRotation: file.KeyRotation, KeyLead: file.KeyLead,
 		Requests:     file.Requests,
+		DPoPNonce:    file.DPoPNonce,
 		Registration: file.Registration,
 		Explain:      file.Explain == nil || *file.Explain, // it is for learning
 		Logger:       a.logger,
