@@ -63,11 +63,7 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 		p.redirect(w, back)
 		return
 	}
-	page := signedOutPage{ClientName: req.clientName(), ReturnURL: back, Frames: frames}
-	if req.subject != "" { // a client that shows an ID token
-		page.StartURL = p.startURL(req.client)
-	}
-	p.pages.signedOut(w, page)
+	p.pages.signedOut(w, signedOutPage{ClientName: req.clientName(), ReturnURL: back, StartURL: p.startAfter(req), Frames: frames})
 }
 
 // signOut ends the browser's session and tells the clients by the back channel

@@ -135,6 +135,15 @@ func (req *logoutRequest) declined() signedOutPage {
 	return page
 }
 
+// startAfter is where a login begins anew at a client that shows an ID token:
+// anybody can name another's client_id.
+func (p *Provider) startAfter(req *logoutRequest) string {
+	if req.subject == "" {
+		return ""
+	}
+	return p.startURL(req.client)
+}
+
 // isConfirmed reports whether the end of a session, or of none, was asked for
 // by somebody who may send the browser on: a client that shows an ID token, or
 // the user, who said yes on our page (§2). Whoever else comes by when nobody is

@@ -21,12 +21,12 @@ type sectorServer struct {
 	fetches atomic.Int32
 }
 
-// startWithSector runs a provider that reaches a sector server as
-// https://example.com, the name in its certificate.
-func startWithSector(t *testing.T, body string) (*providertest.Server, *sectorServer) {
+// startWithSector runs a provider that reaches a sector server, which serves
+// goodSector, as https://example.com, the name in its certificate.
+func startWithSector(t *testing.T) (*providertest.Server, *sectorServer) {
 	t.Helper()
 	sector := &sectorServer{}
-	sector.answer(http.StatusOK, body)
+	sector.answer(http.StatusOK, goodSector)
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		sector.fetches.Add(1)
 		w.Header().Set("Location", "https://example.com/elsewhere")
@@ -63,7 +63,7 @@ const goodSector = `["http://rp.localhost:1/callback", "https://unused.example/"
 // TestRegisterSector: OIDC Registration §5. The suite's oidcc-registration-sector-uri
 // and -sector-bad.
 func TestRegisterSector(t *testing.T) {
-	op, sector := startWithSector(t, goodSector)
+	op, sector := startWithSector(t)
 	for _, tt := range []struct {
 		name   string
 		status int32
@@ -108,7 +108,7 @@ func TestRegisterSector(t *testing.T) {
 
 // TestSectorIsFetchedLast: what is refused anyway makes the provider call nobody.
 func TestSectorIsFetchedLast(t *testing.T) {
-	op, sector := startWithSector(t, goodSector)
+	op, sector := startWithSector(t)
 	client := registered(t, op, sectorDocument())
 	before := sector.fetches.Load()
 	wantError(t, register(t, op, sectorDocument().with(document{"logo_uri": "x"})), 400, "invalid_client_metadata")
@@ -120,7 +120,7 @@ func TestSectorIsFetchedLast(t *testing.T) {
 
 // TestReplaceChecksTheSector: an update is checked as a registration is.
 func TestReplaceChecksTheSector(t *testing.T) {
-	op, sector := startWithSector(t, goodSector)
+	op, sector := startWithSector(t)
 	client := registered(t, op, sectorDocument())
 	more := update(client, document{"redirect_uris": []string{"https://new.example/"}})
 	wantError(t, manage(t, http.MethodPut, client, more), 400, "invalid_client_metadata")
@@ -133,7 +133,7 @@ func TestReplaceChecksTheSector(t *testing.T) {
 // TestRegisteredPairwiseSubject: the sector is the host of the document, so two
 // clients of one sector know a user by one name, and another client by another.
 func TestRegisteredPairwiseSubject(t *testing.T) {
-	op, _ := startWithSector(t, goodSector)
+	op, _ := startWithSector(t)
 	subject := func(d document) any {
 		return claimsOf(t, dynamicTokens(t, op, registered(t, op, d)).text("id_token"))["sub"]
 	}
