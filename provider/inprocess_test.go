@@ -13,6 +13,7 @@ import (
 
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
+	"github.com/oidclab/oidclab/storage/storagetest"
 )
 
 // inProcess calls the provider's handler without a network and with the store's
@@ -24,11 +25,16 @@ type inProcess struct {
 
 func newInProcess(t *testing.T) *inProcess {
 	t.Helper()
-	op := serving(t, provider.Config{})
-	if err := op.provider().Ready(t.Context()); err != nil {
+	p, err := provider.New(t.Context(), provider.Config{
+		Issuer: "http://op.localhost", Store: storagetest.NewModel(), Clients: providertest.DefaultClients(),
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return op
+	if err := p.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return &inProcess{handler: p, cookies: map[string]string{}}
 }
 
 func (op *inProcess) do(t *testing.T, method, target string, form url.Values, change func(*http.Request)) *httptest.ResponseRecorder {

@@ -45,7 +45,7 @@ func withSigning(userinfo, authorization string) []provider.Client {
 
 // TestSignedUserInfo: OIDC Core §5.3.2.
 func TestSignedUserInfo(t *testing.T) {
-	for _, alg := range everyAlgorithm {
+	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
 		t.Run(alg, func(t *testing.T) {
 			op := providertest.Start(t, &providertest.Options{Clients: withSigning(alg, "")})
 			a := get(t, op.URL()+"/userinfo", bearer(tokensFor(t, op, codeRequest()).text("access_token")))
@@ -105,7 +105,7 @@ func TestSignedResponses(t *testing.T) {
 			if claims["iss"] != op.URL() || claims["aud"] != providertest.PublicClient || claims["state"] != request["state"] {
 				t.Errorf("claims: %v", claims)
 			}
-			for _, name := range strings.Fields(tt.responseType) {
+			for name := range strings.FieldsSeq(tt.responseType) {
 				if name == "token" {
 					name = "access_token"
 				}

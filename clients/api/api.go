@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/oidclab/oidclab/clients/internal/loopback"
 	"github.com/oidclab/oidclab/clients/internal/records"
@@ -14,8 +13,7 @@ import (
 
 // Config says whom the resource server trusts and who may call it.
 type Config struct {
-	// BaseURL is the server's own origin, shown on its page and named by DPoP
-	// proofs. May be empty: then no token that is bound to a key is accepted.
+	// BaseURL is the server's own origin, shown on its page. May be empty.
 	BaseURL string
 	// HomeURL is where the page's link "Lab home" leads; "" = no link.
 	HomeURL string
@@ -54,8 +52,6 @@ type API struct {
 	origins map[string]bool
 	notes   *notebook
 	db      *records.DB
-	base    string // BaseURL
-	proofs  *usedProofs
 	logger  *slog.Logger
 	routes  http.Handler
 }
@@ -72,7 +68,7 @@ func New(cfg Config) (*API, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &API{issuers: map[string]*trusted{}, origins: map[string]bool{}, logger: cfg.Logger, base: cfg.BaseURL, proofs: newUsedProofs(time.Now())}
+	a := &API{issuers: map[string]*trusted{}, origins: map[string]bool{}, logger: cfg.Logger}
 	for _, i := range cfg.Issuers {
 		if i.URL == "" || i.Audience == "" {
 			return nil, fmt.Errorf("api: issuer %q with audience %q: both must be set", i.URL, i.Audience)
@@ -122,28 +118,25 @@ func (a *API) mux(page http.Handler) http.Handler {
 	return mux
 }
 
-// authorized lets a request through whose token is good, is used by whom it is
-// for, and covers scope ("" = any good token will do).
+// authorized lets a request through whose token is good and covers scope ("" =
+// any good token will do).
 func (a *API) authorized(scope string, next func(http.ResponseWriter, *http.Request, *Token)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, p := readCredential(r)
+		compact, p := bearer(r)
 		if p != nil {
 			a.refuse(w, r, p)
 			return
 		}
-		token, err := a.Verify(r.Context(), given.token)
-		if err == nil {
-			err = a.checkPossession(r, given, token)
-		}
+		token, err := a.Verify(r.Context(), compact)
 		if err != nil {
-			if errors.Is(err, ErrKeysUnavailable) || errors.Is(err, ErrBusy) {
-				a.logger.WarnContext(r.Context(), "cannot decide", "error", err)
+			if errors.Is(err, ErrKeysUnavailable) {
+				a.logger.WarnContext(r.Context(), "keys", "error", err)
 			}
-			a.refuse(w, r, problemOf(err, given.scheme))
+			a.refuse(w, r, problemOf(err))
 			return
 		}
 		if !token.allows(scope) {
-			a.refuse(w, r, insufficientScope(scope, token.Scope, given.scheme))
+			a.refuse(w, r, insufficientScope(scope, token.Scope))
 			return
 		}
 		next(w, r, token)
@@ -159,6 +152,5 @@ func (a *API) handleMe(w http.ResponseWriter, _ *http.Request, t *Token) {
 		Scope    string `json:"scope"`
 		Name     string `json:"name,omitempty"`
 		Expires  int64  `json:"exp"`
-		Key      string `json:"jkt,omitempty"`
-	}{t.Subject, t.Issuer, t.ClientID, t.Scope, t.Name, t.Expires.Unix(), t.Key})
+	}{t.Subject, t.Issuer, t.ClientID, t.Scope, t.Name, t.Expires.Unix()})
 }

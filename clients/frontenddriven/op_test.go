@@ -38,7 +38,6 @@ type op struct {
 	calls   map[string]int
 
 	down     bool                        // connections are refused
-	pause    func(path string)           // before each answer
 	fail     map[string]http.HandlerFunc // path → what answers instead
 	idClaims claims                      // changes to the ID token
 	sign     func(claims) string         // instead of the provider's own signature
@@ -251,11 +250,8 @@ func answering(status int, contentType, body string) http.HandlerFunc {
 // that a test can run on synctest's clock.
 func (o *op) RoundTrip(r *http.Request) (*http.Response, error) {
 	o.mu.Lock()
-	down, pause := o.down, o.pause
+	down := o.down
 	o.mu.Unlock()
-	if pause != nil {
-		pause(r.URL.Path)
-	}
 	if down {
 		return nil, errors.New("connection refused")
 	}
