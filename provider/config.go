@@ -34,6 +34,9 @@ type Config struct {
 	Lifetimes Lifetimes
 	// Registration says who may register clients. The zero value: everybody.
 	Registration Registration
+	// DPoPNonce asks for a nonce of the provider in each DPoP proof (RFC 9449
+	// §8, §9), so that none can be made in advance.
+	DPoPNonce bool
 	// Logger receives what happens, without secrets. Nil: nothing is logged.
 	Logger *slog.Logger
 	// HomeURL is where the pages' link back leads. Empty: there is none.
@@ -46,6 +49,9 @@ type Config struct {
 	// it, only public addresses are called, over https: a client could else
 	// make the provider ask services that the client itself cannot reach.
 	InsecurePrivateAddresses bool
+	// TrustedOrigins are those of clients that run with the provider, such as
+	// the lab's: URLs there are called wherever they lead, and over plain http.
+	TrustedOrigins []string
 	// RootCAs are whom the provider trusts when it calls URLs of clients. Nil:
 	// the system's.
 	RootCAs *x509.CertPool
@@ -55,8 +61,14 @@ type Config struct {
 	// WrapTransport, if set, gets what sends requests to URLs of clients and
 	// returns what to use in its place, such as one that records them first.
 	WrapTransport func(http.RoundTripper) http.RoundTripper
+	// KeyRotation replaces the signing keys after they have signed for this
+	// long. 0: they rotate only when RotateKeys is called.
+	KeyRotation Duration
+	// KeyLead is how long the next keys are published before they sign, by
+	// default ten minutes: longer than relying parties may keep the JWKS.
+	KeyLead Duration
 	// FixedKeys are signing keys to use instead of generated ones, so that
-	// what is signed can be compared between runs.
+	// what is signed can be compared between runs. They do not rotate.
 	FixedKeys []jose.JSONWebKey
 }
 

@@ -31,6 +31,12 @@ type File struct {
 	Explain *bool `yaml:"explain"`
 	// InsecurePrivateAddresses is Config.InsecurePrivateAddresses.
 	InsecurePrivateAddresses bool `yaml:"insecure_private_addresses"`
+	// KeyRotation and KeyLead are those of Config.
+	KeyRotation Duration `yaml:"key_rotation"`
+	KeyLead     Duration `yaml:"key_lead"`
+
+	// DPoPNonce is Config.DPoPNonce.
+	DPoPNonce bool `yaml:"dpop_nonce"`
 
 	// Requests is Config.Requests.
 	Requests Requests `yaml:"requests"`
@@ -128,6 +134,9 @@ func (f *File) validate() error {
 	}
 	if p := f.Requests.check(); p != nil {
 		return &invalid{field: p.field, reason: p.reason}
+	}
+	if err := (&Config{KeyRotation: f.KeyRotation, KeyLead: f.KeyLead}).validateKeys(); err != nil {
+		return err
 	}
 	if err := validateEntries(f.Clients, f.Users, f.Scopes, f.Lifetimes); err != nil {
 		return err

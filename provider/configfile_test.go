@@ -43,11 +43,14 @@ func TestExampleConfigurations(t *testing.T) {
 func TestReadFullConfig(t *testing.T) {
 	file := readConfig(t, "../testdata/config/full.yaml")
 	if file.Issuer != "https://localhost:9000" || file.Listen != "127.0.0.1:9000" || file.Data == "" || file.Explain == nil || !*file.Explain ||
-		!file.InsecurePrivateAddresses {
+		!file.InsecurePrivateAddresses || !file.DPoPNonce {
 		t.Errorf("got %+v", file)
 	}
 	if file.TLS || file.TLSCert != "/etc/oidclab/tls.pem" || file.TLSKey != "/etc/oidclab/tls-key.pem" {
 		t.Errorf("TLS: %t, %q, %q", file.TLS, file.TLSCert, file.TLSKey)
+	}
+	if rotation, lead := time.Duration(file.KeyRotation), time.Duration(file.KeyLead); rotation != 720*time.Hour || lead != 10*time.Minute {
+		t.Errorf("keys: %s, %s", rotation, lead)
 	}
 	if got := time.Duration(file.Lifetimes.Grant); got != 30*24*time.Hour {
 		t.Errorf("grant: %s", got)
@@ -61,7 +64,8 @@ func TestReadFullConfig(t *testing.T) {
 		BackchannelLogoutURI: "https://app.example/logout-token", BackchannelLogoutSessionRequired: true,
 		GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"}, ResponseTypes: []string{"code"},
 		IDTokenSignedResponseAlg: "ES256", UserInfoSignedResponseAlg: "ES256", AuthorizationSignedResponseAlg: "ES256",
-		AccessTokenFormat: "jwt", AccessTokenAlg: "ES256",
+		DPoPBoundAccessTokens: true,
+		AccessTokenFormat:     "jwt", AccessTokenAlg: "ES256",
 		InitiateLoginURI: "https://app.example/login", SubjectType: "pairwise", SectorIdentifierURI: "https://app.example/redirect_uris.json",
 		Audience: []string{"https://api.example"}, SkipConsent: true,
 		Lifetimes: &provider.Lifetimes{AccessToken: provider.Duration(30 * time.Second)},

@@ -27,8 +27,8 @@ var proofAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS2
 const (
 	typeProof = "dpop+jwt" // RFC 9449 §4.2
 	maxProof  = 8 << 10    // bytes
-	// proofLife is how old a proof may be. As long as that, its "jti" is
-	// remembered.
+	// proofLife is how old a proof may be that has no nonce to say so. As long
+	// as that, its "jti" is remembered.
 	proofLife = time.Minute
 )
 
@@ -63,6 +63,8 @@ type proofClaims struct {
 	IssuedAt *jwt.NumericDate `json:"iat"`
 	// AccessTokenHash is there when the proof comes with an access token.
 	AccessTokenHash string `json:"ath"`
+	// Nonce is there when the provider asks for it.
+	Nonce string `json:"nonce"`
 }
 
 // refuseProof is invalid_dpop_proof about one check of RFC 9449 §4.3.
@@ -74,7 +76,7 @@ func refuseProof(what, expected, arrived string) error {
 // 9449 §4.3. accessToken is the token that came with it, "" at an endpoint that
 // takes none. The proof is nil if the request carries none. Whether the proof
 // came before is not checked: spendProof does, once the rest is known to be good.
-func (p *Provider) checkProof(r *http.Request, accessToken string) (*proof, error) {
+func (p *Provider) checkProof(w http.ResponseWriter, r *http.Request, accessToken string) (*proof, error) {
 	// 1. One proof at most.
 	values := r.Header.Values("DPoP")
 	if len(values) == 0 {
@@ -92,7 +94,8 @@ func (p *Provider) checkProof(r *http.Request, accessToken string) (*proof, erro
 	if err := p.checkProofTarget(r, claims); err != nil {
 		return nil, err
 	}
-	if err := checkProofTime(claims, time.Now()); err != nil {
+	until, err := p.checkFreshness(w, claims)
+	if err != nil {
 		return nil, err
 	}
 	if claims.ID == "" || len(claims.ID) > maxJTI {
@@ -106,9 +109,7 @@ func (p *Provider) checkProof(r *http.Request, accessToken string) (*proof, erro
 	if err != nil {
 		return nil, refuseProof("The key of the DPoP proof has no thumbprint.", "a key of RFC 7638", "another")
 	}
-	return &proof{
-		jkt: base64.RawURLEncoding.EncodeToString(thumbprint), jti: claims.ID, expires: claims.IssuedAt.Time().Add(proofLife),
-	}, nil
+	return &proof{jkt: base64.RawURLEncoding.EncodeToString(thumbprint), jti: claims.ID, expires: until}, nil
 }
 
 // spendProof notes that the proof came: RFC 9449 §11.1. A nil proof is none.
@@ -195,19 +196,6 @@ func (p *Provider) checkProofTarget(r *http.Request, claims proofClaims) error {
 	target := p.issuer + strings.TrimPrefix(r.URL.Path, p.base)
 	if got := comparableURI(claims.URI); got == "" || got != comparableURI(target) {
 		return refuseProof("htu of the DPoP proof is not the URL of the request.", target, claims.URI)
-	}
-	return nil
-}
-
-// checkProofTime: iat is within an acceptable window, RFC 9449 §4.3 (11), §11.1.
-func checkProofTime(claims proofClaims, now time.Time) error {
-	moment := now.UTC().Format(time.RFC3339)
-	if claims.IssuedAt == nil {
-		return refuseProof("iat of the DPoP proof is missing.", "a time near "+moment, "")
-	}
-	made := claims.IssuedAt.Time()
-	if made.After(now.Add(clockSkew)) || !now.Before(made.Add(proofLife)) {
-		return refuseProof("The DPoP proof was not made just now.", "an iat near "+moment, made.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

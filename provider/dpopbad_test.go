@@ -163,7 +163,6 @@ func badProofs(t *testing.T) []badProof {
 func rsaKey(bits int) func(*testing.T) dpopKey {
 	return func(t *testing.T) dpopKey {
 		t.Helper()
-		t.Setenv("GODEBUG", "rsa1024min=0")
 		key, err := rsa.GenerateKey(rand.Reader, bits)
 		if err != nil {
 			t.Fatal(err)

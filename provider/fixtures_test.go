@@ -8,7 +8,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -16,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -83,6 +87,9 @@ func serving(t *testing.T, config provider.Config) *inProcess {
 	}
 	if config.Store == nil {
 		config.Store = storagetest.NewModel()
+		if config.FixedKeys == nil {
+			providertest.LendKeys(t, config.Store)
+		}
 	}
 	if config.Clients == nil {
 		config.Clients = providertest.DefaultClients()
@@ -95,6 +102,9 @@ func serving(t *testing.T, config provider.Config) *inProcess {
 	return &inProcess{handler: p, cookies: map[string]string{}}
 }
 
+// everyAlgorithm is what the provider signs with.
+var everyAlgorithm = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}
+
 // fixedKeys are a signing key of each algorithm, the same in every call.
 var fixedKeys = sync.OnceValue(func() []jose.JSONWebKey {
 	var keys []jose.JSONWebKey
@@ -106,12 +116,31 @@ var fixedKeys = sync.OnceValue(func() []jose.JSONWebKey {
 	}
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	add(jose.RS256, rsaKey, err)
+	pssKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	add(jose.PS256, pssKey, err)
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	add(jose.ES256, ecKey, err)
+	longerKey, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	add(jose.ES384, longerKey, err)
 	_, edKey, err := ed25519.GenerateKey(rand.Reader)
 	add(jose.EdDSA, edKey, err)
 	return keys
 })
+
+// storedKey is a key as the store has it, made a moment ago.
+func storedKey(t *testing.T, alg string) storage.Key {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(der)
+	return storage.Key{ID: hex.EncodeToString(sum[:8]), Use: "sig", Algorithm: alg, Material: der, CreatedAt: time.Now()}
+}
 
 func newRSAKey(t *testing.T) *rsa.PrivateKey {
 	t.Helper()
@@ -142,7 +171,11 @@ func startFaulty(t *testing.T, o providertest.Options) (*providertest.Server, *f
 		faulty.Store = c.Store
 		c.Store = faulty
 	}
-	return providertest.Start(t, &o), faulty
+	op := providertest.Start(t, &o)
+	if err := op.Provider.Ready(t.Context()); err != nil { // its own keys must not meet the faults
+		t.Fatal(err)
+	}
+	return op, faulty
 }
 
 func (s *faultyStore) fail(methods ...string) {
@@ -151,6 +184,13 @@ func (s *faultyStore) fail(methods ...string) {
 	for _, method := range methods {
 		s.broken[method] = true
 	}
+}
+
+// setOnCommit sets onCommit while the store is in use.
+func (s *faultyStore) setOnCommit(look func(storage.Changes) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onCommit = look
 }
 
 func (s *faultyStore) repair() {
@@ -221,8 +261,11 @@ func (s *faultyStore) Commit(ctx context.Context, c storage.Changes) error {
 	if err := s.fault("Commit"); err != nil {
 		return err
 	}
-	if s.onCommit != nil {
-		if err := s.onCommit(c); err != nil {
+	s.mu.Lock()
+	onCommit := s.onCommit
+	s.mu.Unlock()
+	if onCommit != nil {
+		if err := onCommit(c); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,12 @@ func (p *Provider) idTokenHint(ctx context.Context, raw string) (map[string]any,
 	if errors.Is(err, errKeysUnavailable) || ctx.Err() != nil {
 		return nil, err
 	}
+	if errors.Is(err, errUnknownKey) {
+		return nil, refuse(fosite.ErrInvalidRequest, check{
+			What:     "id_token_hint is signed with a key that the provider does not have, or no longer.",
+			Expected: "an ID token signed with a key of /jwks", Arrived: "another", Section: oidcCore("3.1.2.1", "AuthRequest"),
+		})
+	}
 	// Signed userinfo has no exp, a signed authorization response no sub:
 	// neither may stand for an ID token (RFC 8725 §2.8).
 	if err != nil || claims["iss"] != p.issuer || claims["exp"] == nil || claims["sub"] == nil {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
-	"github.com/oidclab/oidclab/storage/storagetest"
 )
 
 // inProcess calls the provider's handler without a network and with the store's
@@ -25,16 +24,11 @@ type inProcess struct {
 
 func newInProcess(t *testing.T) *inProcess {
 	t.Helper()
-	p, err := provider.New(t.Context(), provider.Config{
-		Issuer: "http://op.localhost", Store: storagetest.NewModel(), Clients: providertest.DefaultClients(),
-	})
-	if err != nil {
+	op := serving(t, provider.Config{})
+	if err := op.provider().Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return &inProcess{handler: p, cookies: map[string]string{}}
+	return op
 }
 
 func (op *inProcess) do(t *testing.T, method, target string, form url.Values, change func(*http.Request)) *httptest.ResponseRecorder {

@@ -45,7 +45,7 @@ func withSigning(userinfo, authorization string) []provider.Client {
 
 // TestSignedUserInfo: OIDC Core §5.3.2.
 func TestSignedUserInfo(t *testing.T) {
-	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
+	for _, alg := range everyAlgorithm {
 		t.Run(alg, func(t *testing.T) {
 			op := providertest.Start(t, &providertest.Options{Clients: withSigning(alg, "")})
 			a := get(t, op.URL()+"/userinfo", bearer(tokensFor(t, op, codeRequest()).text("access_token")))

@@ -1,22 +1,16 @@
 package provider
 
 import (
-	"cmp"
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -35,203 +29,168 @@ const (
 
 // signingAlgorithms are what the provider signs with. RS256 comes first: every
 // provider must offer it (OIDC Discovery §3).
-var signingAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA}
+var signingAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.ES384, jose.EdDSA}
 
-// errKeysUnavailable says that the signing keys could not be made.
-var errKeysUnavailable = errors.New("signing keys are not available")
+var (
+	// errKeysUnavailable says that the signing keys could not be made or read.
+	errKeysUnavailable = errors.New("signing keys are not available")
+	// errUnknownKey says that no key has the "kid" of a token.
+	errUnknownKey = errors.New("no such key")
+)
 
 // keyring holds the provider's keys: the secret from which symmetric keys are
-// derived, at once, and the signing keys, as soon as they are made.
+// derived, and the signing keys. The store is where the signing keys are: the
+// keyring follows it, so that a restart goes on where the keys were, and
+// providers that share a store share the keys.
 type keyring struct {
 	secret []byte
+	store  storage.Store
+	fixed  bool // the keys are the configuration's, not the store's
+	policy keyPolicy
+	log    *slog.Logger
 
-	ready    chan struct{} // closed when the fields below are set
-	err      error
-	signers  map[signerID]jose.Signer
-	public   jose.JSONWebKeySet
-	document staticDocument // the public set as served
+	current atomic.Pointer[signingSet] // nil until there is a key
+	loading sync.Mutex                 // held while the set is read and replaced
+	turn    chan struct{}              // held by who changes the stored keys
+
+	// made has a channel for each algorithm, closed when the algorithm has its
+	// first key, or when it could not be had; ready is closed after all of them.
+	made    map[jose.SignatureAlgorithm]chan struct{}
+	ready   chan struct{}
+	failure atomic.Pointer[error] // why the last change failed, nil if it did not
+
+	stop    context.CancelFunc
+	stopped chan struct{} // closed when nothing works in the background any more
 }
 
-type signerID struct {
-	alg jose.SignatureAlgorithm
-	typ string
-}
-
-// openKeyring loads the keys from the store and makes what is missing. RSA
-// keys take a while, so signing keys come in the background; see wait.
-func openKeyring(ctx context.Context, store storage.Store, fixed []jose.JSONWebKey) (*keyring, error) {
-	stored, err := store.Keys(ctx)
+// openKeyring reads the secret, or makes one, and starts to look after the
+// signing keys in the background: RSA keys take a while. See wait and close.
+func openKeyring(ctx context.Context, cfg *Config) (*keyring, error) {
+	secret, err := masterSecret(ctx, cfg.Store)
 	if err != nil {
-		return nil, fmt.Errorf("read keys: %w", err)
-	}
-	k := &keyring{ready: make(chan struct{})}
-	if k.secret, err = masterSecret(ctx, store, stored); err != nil {
 		return nil, err
 	}
-	// Not the caller's ctx: its end must not leave half a set of keys.
-	background := context.WithoutCancel(ctx)
+	// Not the caller's ctx: its end must not leave the keys alone.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	k := &keyring{
+		secret: secret, store: cfg.Store, fixed: len(cfg.FixedKeys) > 0, policy: cfg.keyPolicy(), log: cfg.Logger,
+		turn:  make(chan struct{}, 1),
+		made:  make(map[jose.SignatureAlgorithm]chan struct{}),
+		ready: make(chan struct{}), stop: stop, stopped: make(chan struct{}),
+	}
+	for _, alg := range signingAlgorithms {
+		k.made[alg] = make(chan struct{})
+	}
 	go func() {
-		defer close(k.ready)
-		private, err := signingKeys(background, store, stored, fixed)
-		if err == nil {
-			err = k.install(private)
+		defer close(k.stopped)
+		if k.fixed {
+			k.failed(k.useFixed(cfg.FixedKeys))
+			k.announce(signingAlgorithms)
+			return
 		}
-		if err != nil {
-			k.err = fmt.Errorf("%w: %w", errKeysUnavailable, err)
-		}
+		k.makeFirst(context.WithoutCancel(background))
+		k.lookAfter(background)
 	}()
 	return k, nil
 }
 
+// close ends the work in the background, and waits for keys in the making.
+func (k *keyring) close() {
+	k.stop()
+	<-k.stopped
+}
+
 // masterSecret returns the stored secret, or makes and stores one.
-func masterSecret(ctx context.Context, store storage.Store, stored []storage.Key) ([]byte, error) {
-	for _, key := range stored {
-		if key.Use == "secret" {
-			return key.Material, nil
-		}
-	}
-	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // crypto/rand never fails
-	now := time.Now().UTC()
-	key := storage.Key{ID: "secret-" + randomString(8), Use: "secret", Material: secret, CreatedAt: now}
-	if err := store.Commit(ctx, storage.Changes{At: now, Keys: []storage.Key{key}}); err != nil {
-		return nil, fmt.Errorf("store the secret: %w", err)
-	}
-	return secret, nil
-}
-
-// signingKeys returns the private keys, oldest first for each algorithm.
-func signingKeys(ctx context.Context, store storage.Store, stored []storage.Key, fixed []jose.JSONWebKey) ([]jose.JSONWebKey, error) {
-	if len(fixed) > 0 {
-		return slices.Clone(fixed), nil
-	}
-	var private []jose.JSONWebKey
-	for _, key := range stored {
-		if key.Use != "sig" {
-			continue
-		}
-		parsed, err := x509.ParsePKCS8PrivateKey(key.Material)
+func masterSecret(ctx context.Context, store storage.Store) ([]byte, error) {
+	for attempt := 1; ; attempt++ {
+		stored, err := store.Keys(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("stored key %s: %w", key.ID, err)
+			return nil, fmt.Errorf("read keys: %w", err)
 		}
-		private = append(private, jose.JSONWebKey{Key: parsed, KeyID: key.ID, Algorithm: key.Algorithm, Use: "sig"})
-	}
-	changes := storage.Changes{At: time.Now().UTC()}
-	for _, alg := range signingAlgorithms {
-		if slices.ContainsFunc(private, func(k jose.JSONWebKey) bool { return k.Algorithm == string(alg) }) {
-			continue
-		}
-		key, record, err := newSigningKey(alg, changes.At)
-		if err != nil {
-			return nil, err
-		}
-		private = append(private, key)
-		changes.Keys = append(changes.Keys, record)
-	}
-	if !changes.Empty() {
-		if err := store.Commit(ctx, changes); err != nil {
-			return nil, fmt.Errorf("store signing keys: %w", err)
-		}
-	}
-	return private, nil
-}
-
-// newSigningKey makes a key for alg. Its "kid" is the RFC 7638 thumbprint.
-func newSigningKey(alg jose.SignatureAlgorithm, now time.Time) (jose.JSONWebKey, storage.Key, error) {
-	var private crypto.Signer
-	var err error
-	switch alg {
-	case jose.RS256:
-		private, err = rsa.GenerateKey(rand.Reader, 2048)
-	case jose.ES256:
-		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case jose.EdDSA:
-		_, private, err = ed25519.GenerateKey(rand.Reader)
-	default:
-		err = fmt.Errorf("no keys are made for %s", alg)
-	}
-	if err != nil {
-		return jose.JSONWebKey{}, storage.Key{}, err
-	}
-	key := jose.JSONWebKey{Key: private, Algorithm: string(alg), Use: "sig"}
-	thumbprint, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return jose.JSONWebKey{}, storage.Key{}, err
-	}
-	key.KeyID = base64.RawURLEncoding.EncodeToString(thumbprint)
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return jose.JSONWebKey{}, storage.Key{}, err
-	}
-	return key, storage.Key{ID: key.KeyID, Use: "sig", Algorithm: string(alg), Material: der, CreatedAt: now}, nil
-}
-
-// install makes the signers and the public set. The newest key of an algorithm signs.
-func (k *keyring) install(private []jose.JSONWebKey) error {
-	k.signers = make(map[signerID]jose.Signer)
-	// One order, so that the document and its ETag outlive a restart; the age
-	// decides among the keys of one algorithm.
-	slices.SortStableFunc(private, func(a, b jose.JSONWebKey) int {
-		return cmp.Compare(algorithmOrder(a), algorithmOrder(b))
-	})
-	for _, key := range private {
-		if key.KeyID == "" || len(k.public.Key(key.KeyID)) > 0 {
-			return fmt.Errorf("kid %q: every key needs one of its own", key.KeyID)
-		}
-		alg := jose.SignatureAlgorithm(key.Algorithm)
-		for _, typ := range []string{typeJWT, typeAccessToken, typeLogoutToken} {
-			options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ))
-			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
-			if err != nil {
-				return fmt.Errorf("key %s: %w", key.KeyID, err)
+		for _, key := range stored {
+			if key.Use == useSecret {
+				return key.Material, nil
 			}
-			k.signers[signerID{alg, typ}] = signer
 		}
-		k.public.Keys = append(k.public.Keys, key.Public())
-	}
-	for _, alg := range signingAlgorithms {
-		if k.signers[signerID{alg, typeJWT}] == nil {
-			return fmt.Errorf("there is no key for %s", alg)
+		secret := make([]byte, 32)
+		_, _ = rand.Read(secret) // crypto/rand never fails
+		now := time.Now().UTC()
+		key := storage.Key{ID: "secret-" + randomString(8), Use: useSecret, Material: secret, CreatedAt: now}
+		err = store.Commit(ctx, storage.Changes{At: now, Keys: []storage.Key{key}, Once: []storage.Once{firstOf("secret", now)}})
+		switch {
+		case err == nil:
+			return secret, nil
+		case !errors.Is(err, storage.ErrSeen) || attempt == keyAttempts: // not that another process was faster
+			return nil, fmt.Errorf("store the secret: %w", err)
 		}
 	}
-	body, err := json.Marshal(k.public)
-	k.document = newStaticDocument(body)
-	return err
 }
 
-func algorithmOrder(key jose.JSONWebKey) int {
-	return slices.Index(signingAlgorithms, jose.SignatureAlgorithm(key.Algorithm))
-}
-
-// wait blocks until the signing keys are there.
+// wait blocks until all signing keys are there.
 func (k *keyring) wait(ctx context.Context) error {
 	select {
 	case <-k.ready:
-		return k.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	set, now := k.current.Load(), time.Now()
+	for _, alg := range signingAlgorithms {
+		if set.signer(alg, now) == nil {
+			return k.unavailable(alg)
+		}
+	}
+	return nil
+}
+
+// signer returns the key that signs with alg at the moment. It waits for the
+// first one to be made.
+func (k *keyring) signer(ctx context.Context, alg jose.SignatureAlgorithm) (*signingKey, error) {
+	if made, ok := k.made[alg]; ok {
+		select {
+		case <-made:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if key := k.current.Load().signer(alg, time.Now()); key != nil {
+			return key, nil
+		}
+	}
+	return nil, k.unavailable(alg)
+}
+
+func (k *keyring) unavailable(alg jose.SignatureAlgorithm) error {
+	if cause := k.failure.Load(); cause != nil {
+		return fmt.Errorf("%w: %w", errKeysUnavailable, *cause)
+	}
+	return fmt.Errorf("%w: there is none for %s", errKeysUnavailable, alg)
+}
+
+// failed notes why the keys are not what they should be, or that they are.
+func (k *keyring) failed(err error) {
+	if err == nil {
+		k.failure.Store(nil)
+		return
+	}
+	k.failure.Store(&err)
 }
 
 // sign returns claims as a compact JWS of the given type.
 func (k *keyring) sign(ctx context.Context, alg jose.SignatureAlgorithm, typ string, claims map[string]any) (string, error) {
-	if err := k.wait(ctx); err != nil {
+	key, err := k.signer(ctx, alg)
+	if err != nil {
 		return "", err
 	}
-	signer := k.signers[signerID{alg, typ}]
-	if signer == nil {
-		return "", fmt.Errorf("%w: none signs %s as %s", errKeysUnavailable, typ, alg)
+	signer, err := key.newSigner(typ)
+	if err != nil {
+		return "", err
 	}
 	return jwt.Signed(signer).Claims(claims).Serialize()
 }
 
 // verify checks that the provider itself signed token, whichever of its
 // published keys it used, and returns the claims. It does not check "exp",
-// "iss" or "aud".
+// "iss" or "aud". errUnknownKey says that the key is none of them.
 func (k *keyring) verify(ctx context.Context, token, typ string) (map[string]any, error) {
-	if err := k.wait(ctx); err != nil {
-		return nil, err
-	}
 	parsed, err := jwt.ParseSigned(token, signingAlgorithms)
 	if err != nil {
 		return nil, err
@@ -240,18 +199,34 @@ func (k *keyring) verify(ctx context.Context, token, typ string) (map[string]any
 	if got, _ := header.ExtraHeaders[jose.HeaderType].(string); got != typ {
 		return nil, fmt.Errorf("typ is %q, not %q", got, typ)
 	}
-	for _, key := range k.public.Key(header.KeyID) {
-		// RFC 8725 §3.1: the key says the algorithm, not the token alone.
-		if key.Algorithm != header.Algorithm {
-			continue
-		}
-		var claims map[string]any
-		if err := parsed.Claims(key.Key, &claims); err != nil {
-			return nil, err
-		}
-		return claims, nil
+	key, err := k.publicKey(ctx, header)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("no key %q for %s", header.KeyID, header.Algorithm)
+	var claims map[string]any
+	if err := parsed.Claims(key, &claims); err != nil {
+		return nil, err
+	}
+	return claims, nil
+}
+
+// publicKey finds the key that a token says it was signed with. The store is
+// asked for one that is not known: another process may have made it.
+func (k *keyring) publicKey(ctx context.Context, header jose.Header) (any, error) {
+	if _, err := k.signer(ctx, jose.SignatureAlgorithm(header.Algorithm)); err != nil {
+		return nil, err
+	}
+	key := k.current.Load().verifier(header)
+	if key == nil && header.KeyID != "" && !k.fixed {
+		if _, err := k.load(ctx); err != nil {
+			return nil, fmt.Errorf("%w: %w", errKeysUnavailable, err)
+		}
+		key = k.current.Load().verifier(header)
+	}
+	if key == nil {
+		return nil, fmt.Errorf("%w: %q for %s", errUnknownKey, header.KeyID, header.Algorithm)
+	}
+	return key, nil
 }
 
 // derive returns a 256-bit key for one purpose, from the secret (RFC 5869).

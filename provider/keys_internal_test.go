@@ -3,12 +3,14 @@ package provider
 import (
 	"crypto/x509"
 	"encoding/base64"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/oidclab/oidclab/storage"
 	"github.com/oidclab/oidclab/storage/storagetest"
 )
 
@@ -27,26 +29,43 @@ func signWith(t *testing.T, alg jose.SignatureAlgorithm, key any, kid string) st
 	return token
 }
 
+func newTestKey(t *testing.T, alg jose.SignatureAlgorithm) jose.JSONWebKey {
+	t.Helper()
+	record, err := newSigningKey(alg, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := parseKeys([]storage.Key{record}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys[0].JSONWebKey
+}
+
+func openTestKeyring(t *testing.T, cfg *Config) *keyring {
+	t.Helper()
+	if cfg.Store == nil {
+		cfg.Store = storagetest.NewModel()
+	}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	keys, err := openKeyring(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(keys.close)
+	return keys
+}
+
 // TestKeyringVerifies: each token has one thing wrong, RFC 8725 §3.
 func TestKeyringVerifies(t *testing.T) {
 	private := map[jose.SignatureAlgorithm]jose.JSONWebKey{}
 	var fixed []jose.JSONWebKey
 	for _, alg := range signingAlgorithms {
-		key, _, err := newSigningKey(alg, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		private[alg] = key
-		fixed = append(fixed, key)
+		private[alg] = newTestKey(t, alg)
+		fixed = append(fixed, private[alg])
 	}
-	keys, err := openKeyring(t.Context(), storagetest.NewModel(), fixed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	foreign, _, err := newSigningKey(jose.RS256, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := openTestKeyring(t, &Config{FixedKeys: fixed})
+	foreign := newTestKey(t, jose.RS256)
 	rsaKey := private[jose.RS256]
 	rsaPublic, err := x509.MarshalPKIXPublicKey(rsaKey.Public().Key)
 	if err != nil {
@@ -63,6 +82,8 @@ func TestKeyringVerifies(t *testing.T) {
 	}{
 		{"RS256", signWith(t, jose.RS256, rsaKey.Key, rsaKey.KeyID), true},
 		{"ES256", signWith(t, jose.ES256, private[jose.ES256].Key, private[jose.ES256].KeyID), true},
+		{"PS256", signWith(t, jose.PS256, private[jose.PS256].Key, private[jose.PS256].KeyID), true},
+		{"ES384", signWith(t, jose.ES384, private[jose.ES384].Key, private[jose.ES384].KeyID), true},
 		{"EdDSA", signWith(t, jose.EdDSA, private[jose.EdDSA].Key, private[jose.EdDSA].KeyID), true},
 		{"another typ", accessToken, false},
 		{"a foreign key", signWith(t, jose.RS256, foreign.Key, rsaKey.KeyID), false},

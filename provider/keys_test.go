@@ -110,7 +110,7 @@ func jwksOf(t *testing.T, op *inProcess) map[string]string {
 func TestFixedKeys(t *testing.T) {
 	store := storagetest.NewModel()
 	op := serving(t, provider.Config{Store: store, FixedKeys: fixedKeys()})
-	want := map[string]string{"fixed-RS256": "RS256", "fixed-ES256": "ES256", "fixed-EdDSA": "EdDSA"}
+	want := map[string]string{"fixed-RS256": "RS256", "fixed-PS256": "PS256", "fixed-ES256": "ES256", "fixed-ES384": "ES384", "fixed-EdDSA": "EdDSA"}
 	if diff := cmp.Diff(want, jwksOf(t, op)); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
 	}
@@ -136,7 +136,7 @@ func TestNewestKeySigns(t *testing.T) {
 	newer.KeyID, newer.Key = "newer", newRSAKey(t)
 	after := serving(t, provider.Config{Store: store, FixedKeys: append(slices.Clone(fixedKeys()), newer)})
 	after.cookies = before.cookies
-	if got := jwksOf(t, after); len(got) != 4 || got["fixed-RS256"] == "" || got["newer"] == "" {
+	if got := jwksOf(t, after); len(got) != 6 || got["fixed-RS256"] == "" || got["newer"] == "" {
 		t.Errorf("keys %v", got)
 	}
 	fresh := after.token(t, redeem(after.code(t)))
@@ -153,7 +153,7 @@ func TestNewestKeySigns(t *testing.T) {
 
 // TestTokensVerifyByTheJWKS: for a stranger who knows the issuer only.
 func TestTokensVerifyByTheJWKS(t *testing.T) {
-	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
+	for _, alg := range everyAlgorithm {
 		t.Run(alg, func(t *testing.T) {
 			clients := providertest.DefaultClients()
 			clients[0].IDTokenSignedResponseAlg = alg
@@ -201,10 +201,10 @@ func TestNoSigningKeys(t *testing.T) {
 			return nil
 		}},
 		{name: "a stored key is damaged", stored: []storage.Key{{ID: "x", Use: "sig", Algorithm: "RS256", Material: []byte("damaged")}}},
-		{name: "an algorithm is missing", keys: fixedKeys()[:2]},
-		{name: "a kid twice", keys: changedKey(1, func(k *jose.JSONWebKey) { k.KeyID = "fixed-RS256" })},
+		{name: "an algorithm is missing", keys: fixedKeys()[:4]},
+		{name: "a kid twice", keys: changedKey(2, func(k *jose.JSONWebKey) { k.KeyID = "fixed-RS256" })},
 		{name: "no kid", keys: changedKey(0, func(k *jose.JSONWebKey) { k.KeyID = "" })},
-		{name: "a symmetric key", keys: changedKey(1, func(k *jose.JSONWebKey) { k.Key = []byte("0123456789abcdef0123456789abcdef") })},
+		{name: "a symmetric key", keys: changedKey(2, func(k *jose.JSONWebKey) { k.Key = []byte("0123456789abcdef0123456789abcdef") })},
 		{name: "an algorithm of another kind of key", keys: changedKey(0, func(k *jose.JSONWebKey) { k.Algorithm = "ES256" })},
 	}
 	for _, tt := range tests {

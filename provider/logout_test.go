@@ -150,7 +150,7 @@ func TestLogoutRefuses(t *testing.T) {
 // foreignKey has the kid of one of our keys.
 func foreignKey(t *testing.T) jose.SigningKey {
 	t.Helper()
-	key := fixedKeys()[1]
+	key := fixedKeys()[2]
 	key.KeyID = fixedKeys()[0].KeyID
 	return jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key}
 }

@@ -3,8 +3,10 @@ package provider
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Paths of the provider's endpoints, below the issuer.
@@ -51,6 +53,9 @@ var (
 	userScopes = []string{scopeOpenID, "profile", "email", "address", "phone", "groups", scopeOfflineAccess}
 )
 
+// documentMaxAge is how long whoever reads the documents may keep them.
+const documentMaxAge = 5 * time.Minute
+
 // staticDocument is served as it is, with an ETag.
 type staticDocument struct {
 	body []byte
@@ -66,7 +71,7 @@ func newStaticDocument(body []byte) staticDocument {
 func (d staticDocument) serve(w http.ResponseWriter, r *http.Request, contentType string) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
-	h.Set("Cache-Control", "public, max-age=300, must-revalidate")
+	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d, must-revalidate", int(documentMaxAge.Seconds())))
 	h.Set("ETag", d.etag)
 	if matchesETag(r.Header.Get("If-None-Match"), d.etag) {
 		w.WriteHeader(http.StatusNotModified)
@@ -98,7 +103,7 @@ func (p *Provider) handleJWKS(w http.ResponseWriter, r *http.Request) {
 		p.tokenError(w, r, err)
 		return
 	}
-	p.keys.document.serve(w, r, "application/jwk-set+json")
+	p.keys.current.Load().document.serve(w, r, "application/jwk-set+json")
 }
 
 // handleHealth serves GET /healthz: the process answers.

@@ -62,7 +62,7 @@ func TestMetadata(t *testing.T) {
 		"response_modes_supported":                       []any{"query", "fragment", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"},
 		"grant_types_supported":                          []any{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code", "implicit"},
 		"subject_types_supported":                        []any{"public", "pairwise"},
-		"id_token_signing_alg_values_supported":          []any{"RS256", "ES256", "EdDSA"},
+		"id_token_signing_alg_values_supported":          []any{"RS256", "PS256", "ES256", "ES384", "EdDSA"},
 		"token_endpoint_auth_methods_supported":          []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
 		"revocation_endpoint_auth_methods_supported":     []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
 		"introspection_endpoint_auth_methods_supported":  []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"},
@@ -241,7 +241,7 @@ func TestJWKS(t *testing.T) {
 		kids[kid] = true
 		algorithms = append(algorithms, key["alg"].(string))
 	}
-	if diff := cmp.Diff([]string{"RS256", "ES256", "EdDSA"}, algorithms); diff != "" {
+	if diff := cmp.Diff(everyAlgorithm, algorithms); diff != "" {
 		t.Errorf("algorithms (-want +got):\n%s", diff)
 	}
 	var set jose.JSONWebKeySet

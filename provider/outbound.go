@@ -46,6 +46,7 @@ var (
 // the operator's own network: a firewall has to.
 type outbound struct {
 	private   bool // InsecurePrivateAddresses
+	trusted   trustedOrigins
 	timeout   time.Duration
 	log       *slog.Logger
 	dialer    net.Dialer
@@ -60,7 +61,7 @@ type outbound struct {
 // request and every connection, and returns when the requests have ended.
 func newOutbound(cfg *Config) *outbound {
 	o := &outbound{
-		private: cfg.InsecurePrivateAddresses, timeout: outboundTimeout, log: cfg.Logger,
+		private: cfg.InsecurePrivateAddresses, trusted: cfg.TrustedOrigins, timeout: outboundTimeout, log: cfg.Logger,
 		slots: make(chan struct{}, outboundAtOnce),
 	}
 	o.dialer.ControlContext = o.control
@@ -128,7 +129,7 @@ func (o *outbound) exchange(
 	ctx context.Context, method, rawURL string, header http.Header, body io.Reader, read func(*http.Response) error,
 ) error {
 	// 1. The URL, before anything is sent.
-	if err := checkOutboundURL(rawURL, o.private); err != nil {
+	if err := checkOutboundURL(rawURL, o.private || o.trusted.have(rawURL)); err != nil {
 		return err
 	}
 	// 2. The time, and a turn.
@@ -218,7 +219,7 @@ func (o *outbound) guarded(dial dialFunc) dialFunc {
 		if err != nil {
 			return nil, err
 		}
-		if err := o.checkPeer(conn.RemoteAddr()); err != nil {
+		if err := o.checkPeer(conn.RemoteAddr()); err != nil && !o.trusted.listenAt(addr) {
 			return nil, errors.Join(err, conn.Close())
 		}
 		forget := context.AfterFunc(o.closing, func() { _ = conn.Close() })
@@ -229,10 +230,14 @@ func (o *outbound) guarded(dial dialFunc) dialFunc {
 // dialSystem connects as usual, and to this machine for the names below
 // "localhost", which the system's resolver often does not know.
 func (o *outbound) dialSystem(ctx context.Context, network, addr string) (net.Conn, error) {
+	dialer := o.dialer
+	if o.trusted.listenAt(addr) {
+		dialer.ControlContext = nil
+	}
 	if host, port, err := net.SplitHostPort(addr); err == nil && isLocalName(host) {
 		addr = net.JoinHostPort("localhost", port)
 	}
-	return o.dialer.DialContext(ctx, network, addr)
+	return dialer.DialContext(ctx, network, addr)
 }
 
 // dialFunc is the type of Config.DialContext.

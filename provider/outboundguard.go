@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -35,6 +36,21 @@ func checkOutboundURL(rawURL string, private bool) error {
 func isLocalName(host string) bool {
 	name := strings.TrimSuffix(strings.ToLower(host), ".")
 	return name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
+
+// trustedOrigins is Config.TrustedOrigins: "http://rp.lab.localhost:8080".
+type trustedOrigins []string
+
+// have reports whether a URL is at one of the origins.
+func (list trustedOrigins) have(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	return err == nil && slices.Contains(list, webOrigin(u))
+}
+
+// listenAt reports whether one of the origins is at a host and port to dial.
+func (list trustedOrigins) listenAt(addr string) bool {
+	return slices.Contains(list, webOrigin(&url.URL{Scheme: "http", Host: addr})) ||
+		slices.Contains(list, webOrigin(&url.URL{Scheme: "https", Host: addr}))
 }
 
 // control is asked by the dialer once a name is resolved and before a packet

@@ -225,6 +225,36 @@ func TestNamesBelowLocalhost(t *testing.T) {
 	}
 }
 
+// TestTrustedOrigins: they are called where nobody else's URL may lead, by the
+// system's dialer and by the caller's, and their neighbours are not.
+func TestTrustedOrigins(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	trusted := "http://rp.lab.localhost:" + port
+	var dialer net.Dialer
+	toServer := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, server.Listener.Addr().String())
+	}
+	for _, dial := range []dialFunc{nil, toServer} {
+		o := newTestOutbound(t, Config{TrustedOrigins: []string{trusted}, DialContext: dial})
+		for url, want := range map[string]error{
+			trusted + "/logout?x=y":                      nil,
+			"http://RP.lab.localhost:" + port + "/":      nil,
+			"http://user@rp.lab.localhost:" + port + "/": errURLNotAllowed,
+			"http://rp.lab.localhost/":                   errURLNotAllowed,
+			"http://rp.lab.localhost.:" + port + "/":     errURLNotAllowed,
+			"http://other.localhost:" + port + "/":       errURLNotAllowed,
+			"https://other.localhost:" + port + "/":      errAddressNotAllowed,
+			"https://rp.lab.localhost:" + port + "/":     errAddressNotAllowed,
+		} {
+			if _, err := o.get(t.Context(), url, ""); !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", url, err, want)
+			}
+		}
+	}
+}
+
 // TestDialerOfTheCallerIsGuarded: the guard does not trust where a dialer leads.
 func TestDialerOfTheCallerIsGuarded(t *testing.T) {
 	for _, tt := range []struct {

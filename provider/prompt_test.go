@@ -300,7 +300,7 @@ func TestIDTokenHoldsNothingUnasked(t *testing.T) {
 }
 
 func TestIDTokenAlgorithmPerClient(t *testing.T) {
-	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
+	for _, alg := range everyAlgorithm {
 		t.Run(alg, func(t *testing.T) {
 			clients := providertest.DefaultClients()
 			clients[0].IDTokenSignedResponseAlg, clients[0].AccessTokenAlg = alg, alg

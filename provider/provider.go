@@ -57,10 +57,12 @@ type Provider struct {
 	checkSession    checkSessionPage
 	tokens          *tokens
 	subjects        *subjects
-	oauth           *fosite.Fosite
-	pages           *pages
-	document        staticDocument
-	handler         http.Handler
+	// proofNonces is nil where DPoP proofs need none.
+	proofNonces *proofNonces
+	oauth       *fosite.Fosite
+	pages       *pages
+	document    staticDocument
+	handler     http.Handler
 }
 
 // New makes a provider. It returns as soon as it can answer; RSA keys may
@@ -132,13 +134,16 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 // start makes what depends on keys.
 func (p *Provider) start(ctx context.Context, cfg Config) error {
 	var err error
-	if p.keys, err = openKeyring(ctx, cfg.Store, cfg.FixedKeys); err != nil {
+	if p.keys, err = openKeyring(ctx, &cfg); err != nil {
 		return err
 	}
 	if p.sealer, err = newSealer(p.keys.derive("pending request")); err != nil {
 		return err
 	}
 	p.csrfKey = p.keys.derive("csrf")
+	if cfg.DPoPNonce {
+		p.proofNonces = &proofNonces{p.keys.derive("dpop nonce")}
+	}
 	p.browserStateKey = p.keys.derive("browser state")
 	if p.checkSession, err = newCheckSessionPage(p.cookieName(stateCookie)); err != nil {
 		return err
@@ -167,12 +172,12 @@ func (p *Provider) Ready(ctx context.Context) error {
 	return p.store.Ping(ctx)
 }
 
-// Close ends requests to other parties and waits for work in the background.
-// It does not close the store.
+// Close ends requests to other parties and work in the background. It does not
+// close the store.
 func (p *Provider) Close() error {
 	p.outbound.close()
 	p.background.Wait()
-	<-p.keys.ready
+	p.keys.close()
 	return nil
 }
 

@@ -144,7 +144,7 @@ func everyMember() document {
 		"redirect_uris":             []any{"https://rp.example/callback?foo=bar", "com.example.app:/callback", "http://127.0.0.1/callback"},
 		"post_logout_redirect_uris": []any{"https://rp.example/bye"},
 		"grant_types":               []any{"authorization_code", "implicit", "refresh_token"},
-		"response_types":            []any{"code", "code id_token", "id_token token"},
+		"response_types":            []any{"code", "code id_token", "id_token"},
 		"initiate_login_uri":        "https://rp.example/login", "scope": "openid email",
 		"subject_type": "public", "default_max_age": 3600.0, "require_auth_time": true, "default_acr_values": []any{"1"},
 		"id_token_signed_response_alg": "ES256", "userinfo_signed_response_alg": "ES256", "authorization_signed_response_alg": "ES256",

@@ -15,7 +15,9 @@ func TestRelyingParty(t *testing.T) {
 	for _, tt := range []struct{ name, id, secret, alg string }{
 		{"public", providertest.PublicClient, "", ""},
 		{"confidential", providertest.ConfidentialClient, providertest.ConfidentialSecret, ""},
+		{"PS256", providertest.PublicClient, "", "PS256"},
 		{"ES256", providertest.PublicClient, "", "ES256"},
+		{"ES384", providertest.PublicClient, "", "ES384"},
 		{"EdDSA", providertest.PublicClient, "", "EdDSA"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -66,7 +66,7 @@ func (p *Provider) credential(w http.ResponseWriter, r *http.Request) (credentia
 // checkPossession checks that whoever presents an access token may use it: a
 // bound one comes with a proof by its key and under the scheme DPoP, another one
 // as a bearer token. RFC 9449 §7.1, §7.2.
-func (p *Provider) checkPossession(r *http.Request, presented credential, token presentedToken) error {
+func (p *Provider) checkPossession(w http.ResponseWriter, r *http.Request, presented credential, token presentedToken) error {
 	badToken := func(what, expected, arrived string) error {
 		return refuse(errInvalidToken, check{What: what, Expected: expected, Arrived: arrived, Section: rfc("9449", "7.1")})
 	}
@@ -78,7 +78,7 @@ func (p *Provider) checkPossession(r *http.Request, presented credential, token 
 	case presented.scheme != schemeDPoP:
 		return badToken("The access token is bound to a key, and no bearer token.", "the scheme DPoP in the Authorization header, and a proof", presented.scheme)
 	}
-	proof, err := p.checkProof(r, presented.token)
+	proof, err := p.checkProof(w, r, presented.token)
 	if err != nil {
 		return err
 	}
@@ -99,8 +99,8 @@ func (p *Provider) resourceError(w http.ResponseWriter, r *http.Request, scheme 
 	case e.Status >= http.StatusInternalServerError:
 		p.tokenError(w, r, err)
 		return
-	case e.Code == errInvalidProof.ErrorField:
-		e.Status = http.StatusUnauthorized // RFC 9449 §7.1
+	case e.Code == errInvalidProof.ErrorField, e.Code == errUseNonce.ErrorField:
+		e.Status = http.StatusUnauthorized // RFC 9449 §7.1, §9
 	}
 	var challenges []string
 	for _, name := range []string{schemeBearer, schemeDPoP} {

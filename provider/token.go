@@ -30,7 +30,7 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 3. Whose key will the tokens be bound to, if any? RFC 9449 §5.
-	proof, err := p.checkProof(r, "")
+	proof, err := p.checkProof(w, r, "")
 	if err != nil {
 		p.tokenError(w, r, err)
 		return

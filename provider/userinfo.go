@@ -27,7 +27,7 @@ func (p *Provider) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 3. One that is bound to a key is used by who has the key. RFC 9449 §7.1.
-	if err := p.checkPossession(r, presented, token); err != nil {
+	if err := p.checkPossession(w, r, presented, token); err != nil {
 		p.resourceError(w, r, presented.schemeFor(token), err)
 		return
 	}

@@ -47,6 +47,9 @@ func (cfg *Config) validate() error {
 	if p := cfg.Requests.check(); p != nil {
 		return &invalid{field: p.field, reason: p.reason}
 	}
+	if err := cfg.validateKeys(); err != nil {
+		return err
+	}
 	if err := validateEntries(cfg.Clients, cfg.Users, cfg.Scopes, cfg.Lifetimes); err != nil {
 		return err
 	}

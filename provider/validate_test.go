@@ -23,6 +23,9 @@ func TestInvalidValues(t *testing.T) {
 		{"issuer with a dot segment", "issuer: http://localhost/a/../b\n", `has a path that is not of letters`},
 		{"code lives too long", "lifetimes:\n  code: 1h\n", `f.yaml:1: lifetimes: code: 1h0m0s is more than ten minutes (RFC 6749 §4.1.2)`},
 		{"negative lifetime", "lifetimes:\n  session: -1h\n", `f.yaml:2: session: duration "-1h" is not positive`},
+		{"keys rotate too fast", "key_rotation: 5m\n", `f.yaml:1: key_rotation: 5m0s is less than key_lead, 10m0s`},
+		{"keys sign too early", "issuer: http://a\nkey_lead: 1m\n", `f.yaml:2: key_lead: 1m0s is less than 6m0s: relying parties may keep the old keys for 5m0s`},
+		{"keys never rotate", "key_rotation: 0s\n", `f.yaml:1: key_rotation: duration "0s" is not positive`},
 
 		{"scope without name", "scopes:\n- description: x\n", `f.yaml:2: scope number 1: name: is missing`},
 		{"scope with a space", "scopes:\n- name: a b\n", `f.yaml:2: scope "a b": name: a scope is printable ASCII`},
@@ -96,7 +99,7 @@ func TestInvalidValues(t *testing.T) {
 		{"a private key", client("client_id: a", "jwks: {keys: [{kty: EC, crv: P-256, x: AA, y: AA, d: AA}]}"), `jwks: holds a private key, with which whoever reads it can sign`},
 
 		{"unknown scope", client("client_id: a", "scope: openid notes"), `f.yaml:4: client "a": scope: "notes" is not known`},
-		{"unknown ID token algorithm", client("client_id: a", "id_token_signed_response_alg: none"), `id_token_signed_response_alg: "none" is not one of [RS256 ES256 EdDSA]`},
+		{"unknown ID token algorithm", client("client_id: a", "id_token_signed_response_alg: none"), `id_token_signed_response_alg: "none" is not one of [RS256 PS256 ES256 ES384 EdDSA]`},
 		{"unknown userinfo algorithm", client("client_id: a", "userinfo_signed_response_alg: HS256"), `userinfo_signed_response_alg: "HS256" is not one of`},
 		{"unknown response algorithm", client("client_id: a", "authorization_signed_response_alg: none"), `authorization_signed_response_alg: "none" is not one of`},
 		{"unknown access token algorithm", client("client_id: a", "access_token_signing_alg: HS256"), `access_token_signing_alg: "HS256" is not one of`},

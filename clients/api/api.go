@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/oidclab/oidclab/clients/internal/loopback"
 	"github.com/oidclab/oidclab/clients/internal/records"
@@ -13,7 +14,8 @@ import (
 
 // Config says whom the resource server trusts and who may call it.
 type Config struct {
-	// BaseURL is the server's own origin, shown on its page. May be empty.
+	// BaseURL is the server's own origin, shown on its page and named by DPoP
+	// proofs. May be empty: then no token that is bound to a key is accepted.
 	BaseURL string
 	// HomeURL is where the page's link "Lab home" leads; "" = no link.
 	HomeURL string
@@ -52,6 +54,8 @@ type API struct {
 	origins map[string]bool
 	notes   *notebook
 	db      *records.DB
+	base    string // BaseURL
+	proofs  *usedProofs
 	logger  *slog.Logger
 	routes  http.Handler
 }
@@ -68,7 +72,7 @@ func New(cfg Config) (*API, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &API{issuers: map[string]*trusted{}, origins: map[string]bool{}, logger: cfg.Logger}
+	a := &API{issuers: map[string]*trusted{}, origins: map[string]bool{}, logger: cfg.Logger, base: cfg.BaseURL, proofs: newUsedProofs(time.Now())}
 	for _, i := range cfg.Issuers {
 		if i.URL == "" || i.Audience == "" {
 			return nil, fmt.Errorf("api: issuer %q with audience %q: both must be set", i.URL, i.Audience)
@@ -118,25 +122,28 @@ func (a *API) mux(page http.Handler) http.Handler {
 	return mux
 }
 
-// authorized lets a request through whose token is good and covers scope ("" =
-// any good token will do).
+// authorized lets a request through whose token is good, is used by whom it is
+// for, and covers scope ("" = any good token will do).
 func (a *API) authorized(scope string, next func(http.ResponseWriter, *http.Request, *Token)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		compact, p := bearer(r)
+		given, p := readCredential(r)
 		if p != nil {
 			a.refuse(w, r, p)
 			return
 		}
-		token, err := a.Verify(r.Context(), compact)
+		token, err := a.Verify(r.Context(), given.token)
+		if err == nil {
+			err = a.checkPossession(r, given, token)
+		}
 		if err != nil {
-			if errors.Is(err, ErrKeysUnavailable) {
-				a.logger.WarnContext(r.Context(), "keys", "error", err)
+			if errors.Is(err, ErrKeysUnavailable) || errors.Is(err, ErrBusy) {
+				a.logger.WarnContext(r.Context(), "cannot decide", "error", err)
 			}
-			a.refuse(w, r, problemOf(err))
+			a.refuse(w, r, problemOf(err, given.scheme))
 			return
 		}
 		if !token.allows(scope) {
-			a.refuse(w, r, insufficientScope(scope, token.Scope))
+			a.refuse(w, r, insufficientScope(scope, token.Scope, given.scheme))
 			return
 		}
 		next(w, r, token)
@@ -152,5 +159,6 @@ func (a *API) handleMe(w http.ResponseWriter, _ *http.Request, t *Token) {
 		Scope    string `json:"scope"`
 		Name     string `json:"name,omitempty"`
 		Expires  int64  `json:"exp"`
-	}{t.Subject, t.Issuer, t.ClientID, t.Scope, t.Name, t.Expires.Unix()})
+		Key      string `json:"jkt,omitempty"`
+	}{t.Subject, t.Issuer, t.ClientID, t.Scope, t.Name, t.Expires.Unix(), t.Key})
 }

@@ -57,6 +57,8 @@ func newKey(t *testing.T, alg jose.SignatureAlgorithm) crypto.Signer {
 	switch alg {
 	case jose.ES256:
 		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case jose.ES384:
+		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case jose.EdDSA:
 		_, key, err = ed25519.GenerateKey(rand.Reader)
 	default:

@@ -25,6 +25,12 @@ var (
 	ErrNotYetValid = errors.New("the token is not valid yet: nbf")
 	ErrFromFuture  = errors.New("the token was issued in the future: iat")
 	ErrIncomplete  = errors.New("the token lacks a required claim")
+	ErrBinding     = errors.New("the token is bound to something that is not known here: cnf")
+
+	// The token is good, but not for whoever sent it: see dpop.go.
+	ErrBound    = errors.New("the token is bound to a key, so it is no bearer token: send it with the scheme DPoP and a proof")
+	ErrNotBound = errors.New("the token is bound to no key, so it is a bearer token: send it with the scheme Bearer")
+	ErrOtherKey = errors.New("the token is bound to another key: cnf.jkt")
 )
 
 // ErrKeysUnavailable says that the issuer's keys could not be fetched, so that
@@ -38,7 +44,7 @@ const Leeway = 10 * time.Second
 // algorithms are those that an issuer may sign with. Neither "none" nor an HMAC
 // is among them, so a public key can never be used as a shared secret.
 // RFC 8725 §3.1, RFC 9068 §4.
-var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA}
+var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.ES384, jose.EdDSA}
 
 // Token is an access token that passed every check.
 type Token struct {
@@ -48,6 +54,9 @@ type Token struct {
 	Scope    string // space-separated, as in the token
 	Name     string // "" when the token carries none
 	Expires  time.Time
+	// Key is the thumbprint of the key that the token is bound to, "" for a
+	// bearer token (RFC 9449 §6.1). Verify does not ask who has that key.
+	Key string
 
 	owner string // whose notes: the issuer of the subject, and the subject
 }
@@ -62,9 +71,22 @@ type claims struct {
 	ClientID string `json:"client_id"`
 	Scope    string `json:"scope"`
 	Name     string `json:"name"`
+	// Binding is the confirmation claim, RFC 7800 §3.1.
+	Binding *struct {
+		Key string `json:"jkt"` // RFC 9449 §6.1
+	} `json:"cnf"`
 }
 
-// Verify checks a compact JWT access token. Its error wraps one of the errors
+// boundTo is the thumbprint of the key, "" for none.
+func (c claims) boundTo() string {
+	if c.Binding == nil {
+		return ""
+	}
+	return c.Binding.Key
+}
+
+// Verify checks a compact JWT access token, not whether its sender has the key
+// that it may be bound to. Its error wraps one of the errors
 // above. It does not ask the issuer whether the token was revoked.
 func (a *API) Verify(ctx context.Context, compact string) (*Token, error) {
 	// 1. It is a JWS in compact form, signed with an algorithm of ours. The list
@@ -123,9 +145,15 @@ func (a *API) Verify(ctx context.Context, compact string) (*Token, error) {
 	if c.ClientID == "" {
 		return nil, fmt.Errorf("%w: client_id", ErrIncomplete)
 	}
+
+	// 8. What it is bound to, if to anything, is a key that can be asked for.
+	//    RFC 9449 §6.1. Bound otherwise, it is not for whoever bears it: RFC 7800 §3.1.
+	if c.Binding != nil && c.Binding.Key == "" {
+		return nil, fmt.Errorf("%w; known is jkt", ErrBinding)
+	}
 	return &Token{
 		Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID, Scope: c.Scope, Name: c.Name,
-		Expires: c.Expiry.Time(), owner: issuer.subjects + " " + c.Subject,
+		Expires: c.Expiry.Time(), Key: c.boundTo(), owner: issuer.subjects + " " + c.Subject,
 	}, nil
 }
 

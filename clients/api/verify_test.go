@@ -73,7 +73,7 @@ func TestVerifyRefuses(t *testing.T) {
 }
 
 func TestVerifyAcceptsEveryAlgorithmOfTheList(t *testing.T) {
-	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA} {
+	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.ES384, jose.EdDSA} {
 		t.Run(string(alg), func(t *testing.T) {
 			b := newBench(t)
 			b.provider.rotate(t, "k", alg)

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/oidclab/oidclab/clients/internal/backchannel"
 	"github.com/oidclab/oidclab/clients/internal/loopback"
 	"github.com/oidclab/oidclab/clients/internal/records"
 	"github.com/oidclab/oidclab/clients/internal/web"
@@ -49,6 +50,8 @@ type BFF struct {
 	sessions *vault[session]
 	renewals singleflight.Group
 	handler  http.Handler
+
+	backchannel *backchannel.Receiver
 }
 
 //go:embed web
@@ -72,9 +75,12 @@ func New(cfg Config) (*BFF, error) {
 	if b.db, err = records.Open(cfg.DBPath); err != nil {
 		return nil, err
 	}
-	var errs [2]error
+	var errs [3]error
 	b.logins, errs[0] = newVault[login](b.db, "logins")
 	b.sessions, errs[1] = newVault[session](b.db, "sessions")
+	b.backchannel, errs[2] = backchannel.New(b.db, backchannel.Config{
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: b.op.keySet, SignInLifetime: cfg.SessionLifetime, Logger: b.log,
+	})
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, errors.Join(err, b.db.Close())
 	}
@@ -106,10 +112,16 @@ func (b *BFF) routes() http.Handler {
 	page := web.Site{Files: files, Config: map[string]string{"home": b.cfg.HomeURL, "issuer": b.cfg.Issuer}}.Handler()
 	mux.Handle("GET /{$}", b.afterLogout(page))
 	mux.Handle("/", page)
-	return b.guard(mux)
+
+	// The provider comes without a browser: neither a cookie nor what the guard
+	// asks of pages.
+	outer := http.NewServeMux()
+	outer.Handle("/backchannel-logout", b.backchannel)
+	outer.Handle("/", b.guard(mux))
+	return outer
 }
 
-// guard stands before every route.
+// guard stands before every route of the page's.
 func (b *BFF) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Answers differ from session to session; the page's own files say otherwise.

@@ -13,6 +13,8 @@
 //	POST /bff/renew     → /token, refresh_token                          back    RFC 6749 §6, OpenID Connect Core §12
 //	/bff/api/…          the listed calls, with the access token          back    RFC 6750 §2.1
 //	POST /logout        ends the session; → /revoke; where to log out    back    RFC 7009, RP-Initiated Logout §2
+//	POST /backchannel-logout
+//	                    the provider's session is over: so is this   back    Back-Channel Logout §2.5
 //
 // What a browser brings, and what it opens:
 //
@@ -35,4 +37,6 @@
 //	csrf.go      the three defences against other sites' requests
 //	refusal.go   every reason to say no, and the two writers of it
 //	cookies.go, vault.go, issuer.go, bff.go   the mechanics
+//
+// The checks of a logout token are in clients/internal/backchannel.
 package bff

@@ -226,7 +226,8 @@ func (b *BFF) identify(ctx context.Context, op *provider, token *oauth2.Token, n
 func (b *BFF) beginSession(w http.ResponseWriter, r *http.Request, s session, previous string) error {
 	// 5.1 The new session.
 	id := newSecret()
-	s.Expires = time.Now().Add(b.cfg.SessionLifetime)
+	s.Began = time.Now()
+	s.Expires = s.Began.Add(b.cfg.SessionLifetime)
 	if err := b.sessions.put(id, id, s, b.idleEnd(s)); err != nil {
 		return errStore.after(err)
 	}

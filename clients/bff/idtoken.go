@@ -21,13 +21,15 @@ func (b *BFF) verifyIDToken(ctx context.Context, op *provider, token *oauth2.Tok
 	// Signature with one of the provider's keys, iss, aud, exp. The algorithms are
 	// those of the metadata; go-oidc accepts neither "none" nor an HMAC.
 	// OpenID Connect Core §3.1.3.7 steps 2, 3, 6, 7, 9 (go-oidc: oidc/verify.go).
-	idToken, err := op.Verifier(&oidc.Config{ClientID: b.cfg.ClientID}).Verify(ctx, raw)
+	checks := &oidc.Config{ClientID: b.cfg.ClientID, SupportedSigningAlgs: op.SigningAlgorithms}
+	idToken, err := oidc.NewVerifier(b.cfg.Issuer, op.keys, checks).Verify(ctx, raw)
 	if err != nil {
 		f := errIDToken.because("a signature by the provider's key, iss, aud "+b.cfg.ClientID+", exp to come", clip(err.Error()))
 		return nil, session{}, f
 	}
 	var claims struct {
 		AuthorizedParty string `json:"azp"`
+		SID             string `json:"sid"` // Back-Channel Logout §2.1
 	}
 	if err := idToken.Claims(&claims); err != nil {
 		return nil, session{}, errIDToken.after(err)
@@ -51,7 +53,7 @@ func (b *BFF) verifyIDToken(ctx context.Context, op *provider, token *oauth2.Tok
 			return nil, session{}, errAccessTokenHash.because("at_hash of the access token that came with it", "that of another one")
 		}
 	}
-	s := session{Subject: idToken.Subject, IDToken: raw, Header: jwtHeader(raw)}
+	s := session{Subject: idToken.Subject, SID: claims.SID, IDToken: raw, Header: jwtHeader(raw)}
 	if err := idToken.Claims(&s.Claims); err != nil {
 		return nil, session{}, errIDToken.after(err)
 	}

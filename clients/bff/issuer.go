@@ -29,6 +29,11 @@ type provider struct {
 	RevocationEndpoint string `json:"revocation_endpoint"`
 	EndSessionEndpoint string `json:"end_session_endpoint"`
 	SendsIssuer        bool   `json:"authorization_response_iss_parameter_supported"`
+	JWKSURI            string `json:"jwks_uri"`
+	// SigningAlgorithms of ID tokens.
+	SigningAlgorithms []string `json:"id_token_signing_alg_values_supported"`
+
+	keys oidc.KeySet // for ID tokens and logout tokens; go-oidc's own is for the former only
 }
 
 // discover returns the metadata, from the provider at first use. A failure is
@@ -48,10 +53,21 @@ func (i *issuer) discover(ctx context.Context) (*provider, error) {
 	if err := op.Claims(p); err != nil {
 		return nil, errProviderDown.after(outline("discovery", err))
 	}
+	// The key set fetches keys long after this call, so it gets a context that stays.
+	p.keys = oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), i.client), p.JWKSURI)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.known = p
 	return p, nil
+}
+
+// keySet returns the keys that the provider signs with.
+func (i *issuer) keySet(ctx context.Context) (oidc.KeySet, error) {
+	op, err := i.discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return op.keys, nil
 }
 
 // oauth returns the client's side of the code flow. AuthStyleInHeader is

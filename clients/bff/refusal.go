@@ -103,6 +103,10 @@ var (
 		401, "session_ended", "The provider ended this session",
 		"RFC 6749 §5.2 (invalid_grant)", "Sign in again.",
 	}
+	errSignedOutThere = &refusal{
+		401, "signed_out_at_provider", "You were signed out at the provider",
+		"OpenID Connect Back-Channel Logout §2.7", "The provider told this backend that your session there is over, so this one is over too. Sign in again.",
+	}
 	errRenewal = &refusal{
 		502, "renewal_refused", "The provider refused this backend's request for new tokens",
 		"RFC 6749 §5.2", "This is an error of configuration; the session is kept.",

@@ -38,7 +38,7 @@ func (b *BFF) handleRenew(w http.ResponseWriter, r *http.Request) {
 // refuseSession answers with an error, and takes the cookie of a session that
 // has ended.
 func (b *BFF) refuseSession(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errSessionEnded) || errors.Is(err, errNoSession) {
+	if errors.Is(err, errSessionEnded) || errors.Is(err, errSignedOutThere) || errors.Is(err, errNoSession) {
 		dropCookie(w, sessionCookie, http.SameSiteStrictMode)
 	}
 	b.refuseJSON(w, r, err)

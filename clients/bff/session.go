@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/oidclab/oidclab/clients/internal/backchannel"
 	"github.com/oidclab/oidclab/clients/internal/records"
 )
 
@@ -17,6 +18,8 @@ import (
 // in the backend; view is what the page gets of it.
 type session struct {
 	Subject       string          `json:"sub"`
+	SID           string          `json:"sid"` // of the provider's session, "" if it did not say
+	Began         time.Time       `json:"began"`
 	IDToken       string          `json:"id_token"` // for id_token_hint
 	Header        json.RawMessage `json:"header"`   // the ID token, decoded
 	Claims        json.RawMessage `json:"claims"`
@@ -78,6 +81,18 @@ func (b *BFF) current(r *http.Request) (string, session, error) {
 	case err != nil:
 		return "", session{}, errStore.after(err)
 	}
+	// The provider's own session may have ended meanwhile, and this one with it.
+	// The refresh token is dropped and not revoked: offline_access outlives that
+	// session, and nobody else holds the token. Back-Channel Logout §2.7.
+	switch over, err := b.backchannel.Ended(backchannel.SignIn{SID: s.SID, Subject: s.Subject, Began: s.Began}); {
+	case err != nil:
+		return "", session{}, errStore.after(err)
+	case over:
+		if err := b.sessions.records.Delete(id); err != nil {
+			return "", session{}, errStore.after(err)
+		}
+		return "", session{}, errSignedOutThere
+	}
 	return id, s, nil
 }
 
@@ -120,7 +135,7 @@ func (b *BFF) handleSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		b.refuseJSON(w, r, err)
+		b.refuseSession(w, r, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, b.view(s))

@@ -21,6 +21,7 @@
 //	POST /auth/logout                    back     page → backend  (the application's own)
 //	  POST /revoke                       back     backend → op    RFC 7009
 //	GET  /logout                         front    page → op       RP-Initiated Logout §2
+//	POST /backchannel-logout             back     op → backend    Back-Channel Logout §2.5
 //
 // A login is a family: one provider refresh token in the backend, one
 // application refresh token in the page. Renewing one renews the other.
@@ -33,12 +34,14 @@
 //	the provider refuses otherwise                 goes on as it was                 502
 //	FamilyLifetime after the login                 ends    forgotten                 401 invalid_grant
 //	POST /auth/logout                              ends    revoked                   -
+//	the provider's session ends                    ends    dropped                   401 invalid_grant
 //
 // There is no grace for a refresh token that is sent twice: of two requests at
 // the same time one succeeds, the other is reuse and ends the family. A page
 // that copies its session storage into a second tab ("duplicate tab") so signs
 // both out. An access token which was handed out before stays good at the API
-// until it expires, five minutes at most.
+// until it expires, five minutes at most, also after a sign-out at the provider:
+// the API asks nobody about it.
 //
 // The refresh token of the application travels in the Authorization header, at
 // /auth/refresh and at /auth/logout, and neither reads a body.
@@ -49,5 +52,6 @@
 // Reading order: web/flow.js (the browser's half), flow.go (the backend's half),
 // both from top to bottom; then provider.go and idtoken.go (calls to the
 // provider), tokens.go (the application's own), families.go, request.go (what is
-// let in), refusal.go (the one writer of errors).
+// let in), refusal.go (the one writer of errors). The checks of a logout token
+// are in clients/internal/backchannel.
 package frontenddriven

@@ -1,10 +1,13 @@
 package frontenddriven
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
+	"github.com/oidclab/oidclab/clients/internal/backchannel"
 	"github.com/oidclab/oidclab/clients/internal/records"
 )
 
@@ -13,6 +16,8 @@ import (
 type family struct {
 	ID         string          `json:"id"`
 	Subject    string          `json:"sub"`
+	SID        string          `json:"sid"` // of the provider's session, "" if it did not say
+	Began      time.Time       `json:"began"`
 	RefreshJTI string          `json:"refresh_jti"`    // of the current application refresh token; all older ones are used
 	ProviderRT string          `json:"provider_token"` // the provider's current refresh token
 	IDToken    string          `json:"id_token"`       // the provider's latest, for logout
@@ -65,3 +70,28 @@ func (f *families) lock(id string) (unlock func()) {
 func (f *families) save(fam family) error          { return f.records.Put(fam.ID, fam, fam.Expires) }
 func (f *families) load(id string) (family, error) { return f.records.Get(id) }
 func (f *families) end(id string) error            { return f.records.Delete(id) }
+
+// signIn is the family in the words of a logout by the back channel.
+func (f family) signIn() backchannel.SignIn {
+	return backchannel.SignIn{SID: f.SID, Subject: f.Subject, Began: f.Began}
+}
+
+// drop forgets what is held of the provider's in the families that a logout there
+// concerns. What remains says why they are over. One that is being renewed is
+// waited for, or the renewal would bring back the tokens.
+func (f *families) drop(_ context.Context, logout backchannel.Logout) error {
+	return f.records.Each(func(fam family) error {
+		if !logout.Concerns(fam.signIn()) {
+			return nil
+		}
+		defer f.lock(fam.ID)()
+		err := f.records.Update(fam.ID, func(kept *family) error {
+			kept.ProviderRT, kept.IDToken, kept.Claims = "", "", nil
+			return nil
+		})
+		if errors.Is(err, records.ErrNotFound) {
+			return nil // it ended meanwhile
+		}
+		return err
+	})
+}

@@ -118,7 +118,7 @@ func (a *App) beginFamily(ctx context.Context, op *endpoints, token *oauth2.Toke
 		return family{}, errNoRefreshToken
 	}
 	fam := family{
-		ID: rand.Text(), Subject: id.Subject, RefreshJTI: rand.Text(),
+		ID: rand.Text(), Subject: id.Subject, SID: id.claims.SID, Began: time.Now(), RefreshJTI: rand.Text(),
 		ProviderRT: token.RefreshToken, IDToken: id.raw, Nonce: nonce, Claims: claims,
 		// Its end is fixed now; no renewal moves it. RFC 10017 §6.3.2.3.
 		Expires: time.Now().Add(a.cfg.FamilyLifetime).Truncate(time.Second),
@@ -156,10 +156,7 @@ func (a *App) handleRefresh(w http.ResponseWriter, r *http.Request) {
 	// 2. One at a time for each family.
 	unlock := a.families.lock(claims.Family)
 	defer unlock()
-	fam, err := a.families.load(claims.Family)
-	if errors.Is(err, records.ErrNotFound) {
-		err = errEnded
-	}
+	fam, err := a.current(claims.Family)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
@@ -187,6 +184,28 @@ func (a *App) handleRefresh(w http.ResponseWriter, r *http.Request) {
 	// 5. Answer with the next pair.
 	a.log.InfoContext(ctx, "renewal", "sub", fam.Subject)
 	a.answer(w, r, fam)
+}
+
+// current returns the family of a refresh token, if it is not over.
+func (a *App) current(id string) (family, error) {
+	fam, err := a.families.load(id)
+	if errors.Is(err, records.ErrNotFound) {
+		return family{}, errEnded
+	}
+	if err != nil {
+		return family{}, err
+	}
+	// The provider's own session may have ended, and this login with it. The
+	// provider's refresh token is dropped and not revoked: offline_access outlives
+	// that session, and nobody else holds the token. Back-Channel Logout §2.7.
+	over, err := a.backchannel.Ended(fam.signIn())
+	if err != nil {
+		return family{}, err
+	}
+	if over {
+		return family{}, errSignedOutThere
+	}
+	return fam, nil
 }
 
 // renewFamily is step 4 of the renewal. Until 4.5 has succeeded, the

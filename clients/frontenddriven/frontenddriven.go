@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/oidclab/oidclab/clients/internal/backchannel"
 	"github.com/oidclab/oidclab/clients/internal/loopback"
 	"github.com/oidclab/oidclab/clients/internal/records"
 	"github.com/oidclab/oidclab/clients/internal/web"
@@ -44,6 +45,9 @@ type App struct {
 	db       *records.DB
 	families *families
 	mint     *mint
+
+	backchannel *backchannel.Receiver
+
 	frontend http.Handler
 	backend  http.Handler
 }
@@ -77,9 +81,12 @@ func New(cfg Config) (*App, error) {
 	if a.db, err = records.Open(cfg.DBPath); err != nil {
 		return nil, fmt.Errorf("frontenddriven: %w", err)
 	}
-	var errs [2]error
+	var errs [3]error
 	a.families, errs[0] = openFamilies(a.db)
 	a.mint, errs[1] = openMint(a.db, cfg)
+	a.backchannel, errs[2] = backchannel.New(a.db, backchannel.Config{
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: a.op.keySet, SignInLifetime: cfg.FamilyLifetime, Dropped: a.families.drop, Logger: a.log,
+	})
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, errors.Join(fmt.Errorf("frontenddriven: %w", err), a.db.Close())
 	}
@@ -121,6 +128,7 @@ func (a *App) routes(page http.Handler) http.Handler {
 	mux.Handle("GET /{$}", page)
 	mux.Handle("GET /chrome/", web.Site{}.Handler())
 	mux.Handle("/auth/", a.cors(calls))
+	mux.Handle("/backchannel-logout", a.backchannel) // no page calls it: no CORS
 	mux.HandleFunc("GET /jwks", a.handleJWKS)
 	mux.HandleFunc("GET /.well-known/oauth-authorization-server", a.handleMetadata)
 	return mux

@@ -23,6 +23,7 @@ type idClaims struct {
 	Audience        jwt.Audience     `json:"aud"`
 	AuthorizedParty string           `json:"azp"`
 	AuthTime        *jwt.NumericDate `json:"auth_time"`
+	SID             string           `json:"sid"` // Back-Channel Logout §2.1
 }
 
 // verifyIDToken checks the ID token of a token answer, as far as every such
@@ -37,7 +38,7 @@ func (p *provider) verifyIDToken(ctx context.Context, op *endpoints, token *oaut
 	//    8), iss (step 2), aud (step 3), exp (step 9). RFC 8725 §3.1.
 	keys := &observedKeys{KeySet: op.keys}
 	verifier := oidc.NewVerifier(p.cfg.Issuer, keys, &oidc.Config{
-		ClientID: p.cfg.ClientID, SupportedSigningAlgs: []string{oidc.RS256, oidc.ES256, oidc.EdDSA},
+		ClientID: p.cfg.ClientID, SupportedSigningAlgs: []string{oidc.RS256, oidc.PS256, oidc.ES256, oidc.ES384, oidc.EdDSA},
 	})
 	verified, err := verifier.Verify(ctx, raw)
 	if errors.Is(keys.err, errOutage) {

@@ -38,6 +38,7 @@ type op struct {
 	calls   map[string]int
 
 	down     bool                        // connections are refused
+	pause    func(path string)           // before each answer
 	fail     map[string]http.HandlerFunc // path → what answers instead
 	idClaims claims                      // changes to the ID token
 	sign     func(claims) string         // instead of the provider's own signature
@@ -250,8 +251,11 @@ func answering(status int, contentType, body string) http.HandlerFunc {
 // that a test can run on synctest's clock.
 func (o *op) RoundTrip(r *http.Request) (*http.Response, error) {
 	o.mu.Lock()
-	down := o.down
+	down, pause := o.down, o.pause
 	o.mu.Unlock()
+	if pause != nil {
+		pause(r.URL.Path)
+	}
 	if down {
 		return nil, errors.New("connection refused")
 	}

@@ -100,6 +100,15 @@ func (p *provider) discover(ctx context.Context) (*endpoints, error) {
 	return known, nil
 }
 
+// keySet returns the keys that the provider signs with.
+func (p *provider) keySet(ctx context.Context) (oidc.KeySet, error) {
+	op, err := p.discover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return op.keys, nil
+}
+
 func (p *provider) fetchMetadata(ctx context.Context) (*endpoints, error) {
 	op, err := oidc.NewProvider(oidc.ClientContext(ctx, p.client), p.cfg.Issuer)
 	if err != nil {

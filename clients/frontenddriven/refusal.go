@@ -53,6 +53,7 @@ var (
 	errTokenExpired   = &refusal{status: http.StatusUnauthorized, code: "invalid_grant", text: "The refresh token has expired; a renewal never extends a login. Sign in again. (RFC 10017 §6.3.2.3)"}
 	errReuse          = &refusal{status: http.StatusUnauthorized, code: "invalid_grant", text: "This refresh token was used before. Somebody else may hold it, so the login has ended. Sign in again. (RFC 9700 §4.14.2)"}
 	errEnded          = &refusal{status: http.StatusUnauthorized, code: "invalid_grant", text: "This login has ended: signed out, expired, or ended after a refresh token was used twice. Sign in again."}
+	errSignedOutThere = &refusal{status: http.StatusUnauthorized, code: "invalid_grant", text: "You were signed out at the provider, so this login is over too. Sign in again. (OpenID Connect Back-Channel Logout §2.7)"}
 	errProviderEnded  = &refusal{status: http.StatusUnauthorized, code: "invalid_grant", text: "The provider has ended the grant behind this login, so the login has ended too. Sign in again. (RFC 6749 §5.2)"}
 
 	// The backend itself.

@@ -81,11 +81,16 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		HomeURL:      c.at[home],
 		Explain:      c.cfg.Explain,
 		Requests:     c.cfg.Requests,
+		DPoPNonce:    c.cfg.DPoPNonce,
 		Registration: c.cfg.Registration,
-		// Calls to clients.
-		RootCAs: c.cfg.RootCAs, DialContext: c.reaching(loopback.Transport().DialContext),
+		// Calls to clients: to the lab's own, which hear of sign-outs, on this
+		// machine too; to others wherever the configuration allows it.
+		TrustedOrigins: []string{c.at[bffBackend], c.at[drivenServer]},
+		RootCAs:        c.cfg.RootCAs, DialContext: c.reaching(loopback.Transport().DialContext),
 		InsecurePrivateAddresses: c.cfg.InsecurePrivateAddresses,
 		WrapTransport:            func(base http.RoundTripper) http.RoundTripper { return c.lab.recorder.Transport(op, base) },
+		KeyRotation:              c.cfg.KeyRotation,
+		KeyLead:                  c.cfg.KeyLead,
 	})
 	if err != nil {
 		return fmt.Errorf("lab: provider: %w", err)

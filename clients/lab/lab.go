@@ -56,10 +56,14 @@ type Config struct {
 	Scopes []provider.Scope
 	// Requests says what authorization requests may be.
 	Requests provider.Requests
+	// DPoPNonce is the provider's switch of that name.
+	DPoPNonce bool
 	// Lifetimes bound what the provider issues; zero fields take its defaults.
 	Lifetimes provider.Lifetimes
 	// Registration says who may register clients at the provider.
 	Registration provider.Registration
+	// KeyRotation and KeyLead are the provider's.
+	KeyRotation, KeyLead provider.Duration
 	// Explain makes the provider's errors say which check failed.
 	Explain bool
 	// InsecurePrivateAddresses is the provider's switch of that name.

@@ -124,6 +124,7 @@ func secretsOf(t *testing.T, wire, dir string) map[string]string {
 	for what, pattern := range map[string]string{
 		"token":         `"(?:access_token|refresh_token|id_token)": ?"([^"]+)"`,
 		"code":          `[?&]code=([^& \r\n"]+)`,
+		"logout token":  `logout_token=([^& \r\n]+)`,
 		"code verifier": `code_verifier=([^& \r\n]+)`,
 		"cookie":        `(?i)Set-Cookie: [^=]+=([^;\r\n]+)`,
 		"bearer token":  `(?i)Authorization: Bearer ([^\r\n]+)`,
@@ -172,12 +173,14 @@ func assertBackChannel(t *testing.T, list []recorder.Exchange) {
 		calls[e.From+" "+string(e.Channel)+" "+e.To+" "+e.Method+" "+e.Path]++
 	}
 	for call, want := range map[string]int{
-		"bff back provider POST /token":        2, // the code, the renewal
-		"browser front provider GET /login":    1,
-		"bff back api GET /api/me":             1,
-		"outside back provider POST /token":    0,
-		"browser front bff GET /callback":      1,
-		"browser front provider POST /consent": 1,
+		"bff back provider POST /token":     2, // the code, the renewal
+		"browser front provider GET /login": 1,
+		"bff back api GET /api/me":          1,
+
+		"provider back bff POST /backchannel-logout": 1,
+		"outside back provider POST /token":          0,
+		"browser front bff GET /callback":            1,
+		"browser front provider POST /consent":       1,
 	} {
 		if calls[call] != want {
 			t.Errorf("%q recorded %d times, want %d", call, calls[call], want)

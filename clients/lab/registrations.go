@@ -49,6 +49,9 @@ func registrations(at map[string]string, s secrets) []provider.Client {
 			GrantTypes:              code,
 			Scope:                   identityScopes + apiScopes + offlineScope,
 			Audience:                audience,
+
+			BackchannelLogoutURI:             at[bffBackend] + "/backchannel-logout",
+			BackchannelLogoutSessionRequired: true,
 		},
 		{
 			// One client with two ways in: the page, and a program on this
@@ -62,6 +65,9 @@ func registrations(at map[string]string, s secrets) []provider.Client {
 			GrantTypes:              code,
 			Scope:                   identityScopes + apiScopes + offlineScope,
 			Audience:                audience,
+
+			BackchannelLogoutURI:             at[drivenServer] + "/backchannel-logout",
+			BackchannelLogoutSessionRequired: true,
 		},
 		{
 			ID:           "native",

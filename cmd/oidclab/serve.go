@@ -120,6 +120,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 		Issuer: issuer, Store: store, Clients: file.Clients, Users: file.Users, Scopes: file.Scopes,
 		Lifetimes: file.Lifetimes, Explain: o.explain, Logger: a.logger,
 		Requests: file.Requests, InsecurePrivateAddresses: file.InsecurePrivateAddresses, RootCAs: secure.roots, Registration: file.Registration,
+		KeyRotation: file.KeyRotation, KeyLead: file.KeyLead, DPoPNonce: file.DPoPNonce,
 	}
 	enabled := !o.noRegistration
 	cfg.Registration.Enabled = &enabled

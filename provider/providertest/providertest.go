@@ -62,6 +62,7 @@ func Start(tb testing.TB, o *Options) *Server {
 	if err != nil {
 		tb.Fatalf("open the store: %v", err)
 	}
+	LendKeys(tb, store)
 	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatalf("listen: %v", err)

@@ -27,7 +27,7 @@ import { byId, el } from "/chrome/view.js";
 async function backend(path, init = {}) {
   const headers = { ...init.headers, "X-BFF-CSRF": "1" };
   const answer = await requestJSON("The backend", path, { ...init, headers, credentials: "same-origin" });
-  if (answer.body?.error === "session_ended" || answer.body?.error === "no_session") {
+  if (["session_ended", "signed_out_at_provider", "no_session"].includes(answer.body?.error)) {
     show({ signed_in: false });
     throw new FlowError(answer.body.error, answer.body);
   }

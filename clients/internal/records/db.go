@@ -13,6 +13,7 @@ import (
 // Reasons for which a call fails; compare with errors.Is.
 var (
 	ErrNotFound = errors.New("records: not found")                 // missing, expired or taken
+	ErrExists   = errors.New("records: exists already")            // and has not expired
 	ErrInUse    = errors.New("records: in use by another process") // the file's lock is held
 )
 

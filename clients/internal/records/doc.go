@@ -14,7 +14,8 @@
 // are plain JSON; a caller whose values are secret seals them first.
 //
 // Each method is one transaction. Of many concurrent Take calls for one key
-// exactly one gets the record, which is what makes a login's record single-use.
+// exactly one gets the record, which is what makes a login's record single-use; of
+// many concurrent Add calls exactly one succeeds.
 //
 // # Reading order
 //

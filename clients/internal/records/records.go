@@ -1,8 +1,10 @@
 package records
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,6 +50,24 @@ func (r *Records[T]) Put(key string, v T, expires time.Time) error {
 	return r.update(func(s shelf) error {
 		if err := s.sweep(time.Now(), sweepAtPut); err != nil {
 			return err
+		}
+		return s.put(hash(key), value, expires)
+	})
+}
+
+// Add stores v under key as Put does, but only if nothing is there: of many
+// callers exactly one succeeds, the others get ErrExists.
+func (r *Records[T]) Add(key string, v T, expires time.Time) error {
+	value, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("records: encode %s: %w", r.name, err)
+	}
+	return r.update(func(s shelf) error {
+		if err := s.sweep(time.Now(), sweepAtPut); err != nil {
+			return err
+		}
+		if _, _, err := s.get(hash(key)); !errors.Is(err, ErrNotFound) {
+			return cmp.Or(err, ErrExists)
 		}
 		return s.put(hash(key), value, expires)
 	})

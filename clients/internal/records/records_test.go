@@ -135,6 +135,30 @@ func TestTakeGivesTheRecordOnce(t *testing.T) {
 	}
 }
 
+func TestAddSucceedsOnce(t *testing.T) {
+	r := notes(t)
+	var added, there atomic.Int32
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			switch err := r.Add("a", note{}, time.Now().Add(time.Hour)); {
+			case err == nil:
+				added.Add(1)
+			case errors.Is(err, records.ErrExists):
+				there.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if added.Load() != 1 || there.Load() != 31 {
+		t.Fatalf("%d added it, for %d it was there; want 1 and 31", added.Load(), there.Load())
+	}
+	must(t, r.Put("dead", note{}, time.Now().Add(-time.Second)))
+	must(t, r.Add("dead", note{}, time.Now().Add(time.Hour)))
+}
+
 func TestExpiry(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.db")
 	synctest.Test(t, func(t *testing.T) {

@@ -1,0 +1,151 @@
+package provider
+
+import (
+	"cmp"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// signingSet is the signing keys at one moment. It never changes: another one takes
+// its place. The methods of a nil set find nothing.
+type signingSet struct {
+	stored   []storage.Key // what it was made of
+	keys     []*signingKey // in the order of signingAlgorithms, and in which they sign
+	document staticDocument
+}
+
+// signingKey is a private key with its times.
+type signingKey struct {
+	jose.JSONWebKey
+	// from is when the key begins to sign, until when it need not be published
+	// any longer; zero for the last one of its algorithm.
+	from, until time.Time
+}
+
+// newSigner signs as the given type. A key is for one algorithm (RFC 8725 §3.1).
+func (key *signingKey) newSigner(typ string) (jose.Signer, error) {
+	options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ))
+	return jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key.JSONWebKey}, options)
+}
+
+// newSigningSet checks the keys and prepares the document. Those of one algorithm
+// are in the order in which they sign.
+func newSigningSet(keys []*signingKey) (*signingSet, error) {
+	// One order, so that the document and its ETag outlive a restart.
+	slices.SortStableFunc(keys, func(a, b *signingKey) int {
+		return cmp.Compare(algorithmOrder(a.Algorithm), algorithmOrder(b.Algorithm))
+	})
+	public := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, key := range keys {
+		if key.KeyID == "" || len(public.Key(key.KeyID)) > 0 {
+			return nil, fmt.Errorf("kid %q: every key needs one of its own", key.KeyID)
+		}
+		if _, err := key.newSigner(typeJWT); err != nil {
+			return nil, fmt.Errorf("key %s: %w", key.KeyID, err)
+		}
+		public.Keys = append(public.Keys, key.Public())
+	}
+	body, err := json.Marshal(public)
+	return &signingSet{keys: keys, document: newStaticDocument(body)}, err
+}
+
+func algorithmOrder(alg string) int {
+	return slices.Index(signingAlgorithms, jose.SignatureAlgorithm(alg))
+}
+
+// signer returns the key that signs with alg now: of those that have begun, the
+// last; nil if there is none. The clock decides at each signature, so that a key
+// takes over at its moment, whenever the set was made.
+func (s *signingSet) signer(alg jose.SignatureAlgorithm, now time.Time) *signingKey {
+	if s == nil {
+		return nil
+	}
+	var found *signingKey
+	for _, key := range s.keys {
+		if key.Algorithm == string(alg) && (found == nil || !key.from.After(now)) {
+			found = key
+		}
+	}
+	return found
+}
+
+// verifier returns the public key that a token's header names, or nil. The key
+// says the algorithm, not the token alone (RFC 8725 §3.1).
+func (s *signingSet) verifier(header jose.Header) any {
+	if s == nil {
+		return nil
+	}
+	for _, key := range s.keys {
+		if key.KeyID == header.KeyID && key.Algorithm == header.Algorithm {
+			return key.Public().Key
+		}
+	}
+	return nil
+}
+
+// find returns the key of a stored record, nil if the set does not have it.
+func (s *signingSet) find(id string) *signingKey {
+	if s == nil {
+		return nil
+	}
+	for _, key := range s.keys {
+		if key.KeyID == id {
+			return key
+		}
+	}
+	return nil
+}
+
+// parseKeys reads stored signing keys, in the order in which they sign. Private keys that known has are not
+// parsed again.
+func parseKeys(stored []storage.Key, known *signingSet) ([]*signingKey, error) {
+	var keys []*signingKey
+	for _, record := range stored {
+		key := &signingKey{from: activeFrom(record), until: record.ExpiresAt}
+		if same := known.find(record.ID); same != nil {
+			key.JSONWebKey = same.JSONWebKey
+		} else {
+			private, err := x509.ParsePKCS8PrivateKey(record.Material)
+			if err != nil {
+				return nil, fmt.Errorf("stored key %s: %w", record.ID, err)
+			}
+			key.JSONWebKey = jose.JSONWebKey{Key: private, KeyID: record.ID, Algorithm: record.Algorithm, Use: useSignature}
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// withoutTimes are fixed keys: the last one of an algorithm signs.
+func withoutTimes(keys []jose.JSONWebKey) []*signingKey {
+	var list []*signingKey
+	for _, key := range keys {
+		list = append(list, &signingKey{JSONWebKey: key})
+	}
+	return list
+}
+
+// inSigningOrder returns the signing keys among keys, those that begin to sign
+// first before the others.
+func inSigningOrder(keys []storage.Key) []storage.Key {
+	signing := slices.DeleteFunc(slices.Clone(keys), func(k storage.Key) bool { return k.Use != useSignature })
+	slices.SortFunc(signing, func(a, b storage.Key) int {
+		return cmp.Or(activeFrom(a).Compare(activeFrom(b)), a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return signing
+}
+
+// activeFrom is when a stored key begins to sign.
+func activeFrom(key storage.Key) time.Time {
+	if key.ActiveFrom.IsZero() {
+		return key.CreatedAt
+	}
+	return key.ActiveFrom
+}
