@@ -127,6 +127,10 @@ func (p *Provider) checkRegistration(ctx context.Context, c Client) *problem {
 	if p.registrar.open() && slices.Contains(c.GrantTypes, grantClientCredentials) {
 		return problemf("grant_types", "%s is not for clients that anybody may register: no user would have allowed what it gives. It takes registration by an initial access token", grantClientCredentials)
 	}
+	if c.InitiateLoginURI != "" && !strings.HasPrefix(strings.ToLower(c.InitiateLoginURI), "https:") {
+		// OIDC Core §4. A configuration may have plain http on this machine.
+		return problemf("initiate_login_uri", "%q is not https (OpenID Connect Core §4)", c.InitiateLoginURI)
+	}
 	// What the provider would not call is refused now, not when it is needed.
 	for _, link := range c.calledURIs() {
 		if err := checkOutboundURL(link.uri, p.outbound.private); err != nil {

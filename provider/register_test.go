@@ -251,7 +251,6 @@ func TestRegisterAccepts(t *testing.T) {
 		{"max age 0", smallest().with(document{"default_max_age": 0}), document{"default_max_age": 0.0}},
 		{"localhost", smallest().with(document{"redirect_uris": []string{"http://localhost:3000/cb", "http://app.localhost/cb", "http://127.0.0.1:1/cb", "http://[::1]/cb"}}), nil},
 		{"an implicit web client on localhost", smallest().with(document{"redirect_uris": []string{"http://localhost/"}, "application_type": "web", "grant_types": []string{"implicit"}, "response_types": []string{"id_token"}}), nil},
-		{"login initiation on this machine", smallest().with(document{"initiate_login_uri": "http://rp.localhost/login"}), document{"initiate_login_uri": "http://rp.localhost/login"}},
 		{"a native app", smallest().with(document{"application_type": "native", "redirect_uris": []string{"com.example.app:/cb", "http://127.0.0.1/", "https://claimed.example/cb"}}), document{"application_type": "native"}},
 		{"a grant that no response type uses", smallest().with(document{"grant_types": []string{"authorization_code", "implicit"}}), document{"response_types": []any{"code"}}},
 		{"a response type in another order", smallest().with(document{"grant_types": []string{"authorization_code", "implicit"}, "response_types": []string{"token code id_token"}}), nil},

@@ -89,6 +89,7 @@ func TestRegisterRefusesMetadata(t *testing.T) {
 		{"a policy that runs", document{"policy_uri": "javascript:alert(1)"}, metadata, "policy_uri"},
 		{"terms that run", document{"tos_uri": "javascript:alert(1)"}, metadata, "tos_uri"},
 		{"plain http for login initiation", document{"initiate_login_uri": "http://rp.example/login"}, metadata, "initiate_login_uri 'http://rp.example/login' is not https"},
+		{"the same on this machine", document{"initiate_login_uri": "http://localhost:8443/login"}, metadata, "initiate_login_uri 'http://localhost:8443/login' is not https"},
 		{"a login initiation that runs", document{"initiate_login_uri": "javascript:alert(1)"}, metadata, "initiate_login_uri"},
 		{"a page after logout with a fragment", document{"post_logout_redirect_uris": []string{"https://rp.example/#x"}}, metadata, "post_logout_redirect_uris"},
 		{"a page after logout that runs", document{"post_logout_redirect_uris": []string{"javascript:alert(1)"}}, metadata, "post_logout_redirect_uris"},

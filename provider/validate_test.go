@@ -109,6 +109,9 @@ func TestInvalidValues(t *testing.T) {
 		{"logo that is a script", client("client_id: a", "logo_uri: 'javascript:alert(1)'"), `logo_uri: "javascript:alert(1)" is not an http or https URL`},
 		{"policy without a host", client("client_id: a", "policy_uri: 'https:///x'"), `policy_uri: "https:///x" is not an http or https URL`},
 		{"terms as data", client("client_id: a", "tos_uri: 'data:,x'"), `tos_uri: "data:,x" is not an http or https URL`},
+		{"login initiation by plain http", client("client_id: a", "initiate_login_uri: http://rp/login"), `f.yaml:4: client "a": initiate_login_uri: "http://rp/login" is not https (OpenID Connect Core §4)`},
+		{"unknown application type", client("client_id: a", "application_type: mobile"), `application_type: "mobile" is not web or native`},
+		{"an app's scheme for the web", redirect("com.example.app:/callback") + "  application_type: web\n", `redirect_uris: "com.example.app:/callback" is for application_type native`},
 		{"plain http to another machine", redirect("http://rp:3000/callback"), `or set insecure_http_redirect_uris for this client`},
 		{"lifetime of a client", client("client_id: a", "lifetimes: {code: 11m}"), `f.yaml:4: client "a": lifetimes: code: 11m0s is more than ten minutes`},
 
@@ -150,6 +153,8 @@ func TestValidValues(t *testing.T) {
 		redirect("https://a/x") + "  frontchannel_logout_uri: 'https://A:443/y?z=1'\n  frontchannel_logout_session_required: true\n",
 		redirect("http://rp:3000/x") + "  frontchannel_logout_uri: 'http://rp:3000/y'\n  backchannel_logout_uri: 'http://rp:3000/z'\n  insecure_http_redirect_uris: true\n",
 		redirect("https://a/x") + "  backchannel_logout_uri: 'http://b.localhost:3000/y?z=1'\n  backchannel_logout_session_required: true\n",
+		client("client_id: a", "initiate_login_uri: 'http://rp.localhost/login'"),
+		redirect("com.example.app:/callback") + "  application_type: native\n",
 		"issuer: https://op.example/tenant\n",
 		"issuer: https://op.example/a/b-c.d_e~1\n",
 		"lifetimes: {code: 10m}\n",
