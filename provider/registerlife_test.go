@@ -206,3 +206,24 @@ func TestDynamicScopeIsTheProvidersOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestDeleteClientWithADevice: what waits for a person ends, too.
+func TestDeleteClientWithADevice(t *testing.T) {
+	op := providertest.Start(t, nil)
+	client := registered(t, op, document{"token_endpoint_auth_method": "none", "grant_types": []string{grantDevice}})
+	id := params{"client_id": client.text("client_id")}
+	begun := postForm(t, op.URL()+"/device_authorization", id.with(params{"scope": "openid"}), nil)
+	if begun.Status != http.StatusOK || client.Body["response_types"] != nil {
+		t.Fatalf("register: %s, begin: %d %s", client.Raw, begun.Status, begun.Raw)
+	}
+	if a := manage(t, http.MethodDelete, client, nil); a.Status != http.StatusNoContent {
+		t.Fatalf("delete: %d %s", a.Status, a.Raw)
+	}
+	poll := params{"grant_type": grantDevice, "device_code": begun.text("device_code")}
+	wantError(t, postForm(t, op.URL()+"/token", poll.with(id), nil), 401, "invalid_client")
+	b := providertest.NewBrowser(t)
+	page := b.Get(begun.text("verification_uri_complete"))
+	if page.Callback != nil || page.Status >= 500 || element(t, page.Body, "allow") != nil {
+		t.Errorf("the page: %d\n%s", page.Status, page.Body)
+	}
+}
