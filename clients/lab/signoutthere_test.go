@@ -55,3 +55,34 @@ func TestSignOutAtTheProvider(t *testing.T) {
 		})
 	}
 }
+
+// TestSessionIsWatched: the public client's page, which no server tells of
+// anything, notices by itself what happens at the provider.
+func TestSessionIsWatched(t *testing.T) {
+	l := start(t, nil)
+	tab := browsertest.Open(t)
+	l.signIn(tab, "pkce", "alice")
+	tab.WaitText("#watch", "whether you are still signed in")
+	tab.Click("#renew") // which leaves the session as it is
+	tab.Wait(`body[data-renewals="1"]`)
+
+	// In another tab of the browser, at the provider.
+	there := tab.Another()
+	l.signOutThere(there)
+	tab.WaitText("#notice", "You signed out at the provider")
+	tab.Wait(`body[data-state="signed-out"]`)
+	tab.WaitText("#holdings", "Nothing")
+	l.wantNoSession(tab)
+}
+
+// TestSessionOnAnotherSite: where the browser keeps the provider's cookie from
+// its frames, the page says so, and signs nobody out.
+func TestSessionOnAnotherSite(t *testing.T) {
+	l := start(t, func(c *lab.Config) { c.OPHost = "op.idp.localhost" })
+	tab := browsertest.Open(t)
+	l.signIn(tab, "pkce", "alice")
+	tab.WaitText("#watch", "cannot watch your session", "login_required")
+	tab.Click("#call-api")
+	tab.Wait(`#api-result[data-status="200"]`)
+	tab.Wait(`body[data-state="signed-in"]`)
+}

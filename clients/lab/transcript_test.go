@@ -28,6 +28,9 @@ func TestTranscripts(t *testing.T) {
 			l := start(t, nil)
 			tab := browsertest.Open(t)
 			l.signIn(tab, client.name, "alice")
+			if client.name == "pkce" {
+				tab.WaitText("#watch", "still signed in") // its frame has loaded
+			}
 			tab.Click("#call-api")
 			tab.Wait(`#api-result[data-status="200"]`)
 			tab.Click(client.renew)

@@ -12,9 +12,11 @@
 //	GET /userinfo               back      page → op    OpenID Connect Core §5.3
 //	POST /token, refresh_token  back      page → op    RFC 6749 §6, RFC 9700 §4.14.2
 //	GET /authorize prompt=none  front     frame → op   OpenID Connect Core §3.1.2.1
+//	GET /session, postMessage   inside    page ↔ frame Session Management §3.1
 //	POST /revoke, GET /logout   both      page → op    RFC 7009, RP-Initiated Logout
 //
 // Read web/flow.js from top to bottom: it is the whole flow. Then web/page.js
-// (the buttons), web/silent.js (the frame's half of silent renewal), and the
+// (the buttons), web/session.js (how a sign-out at the provider is noticed),
+// web/silent.js (the frame's half of silent renewal), and the
 // mechanics in clients/internal/web/chrome: idtoken.js, frame.js.
 package pkce

@@ -6,10 +6,11 @@ import { authorizeInFrame } from "/chrome/frame.js";
 import { answerError, requestJSON } from "/chrome/http.js";
 import { verifyIDToken } from "/chrome/idtoken.js";
 import { toBase64url } from "/chrome/jwt.js";
+import { sessionOf } from "./session.js";
 
 /** @typedef {{issuer: string, client_id: string, api: string, home: string, scope: string}} Config */
 /** @typedef {{state: string, nonce: string, verifier: string, redirectURI: string}} Transaction */
-/** @typedef {{accessToken: string, expires: number, refreshToken?: string, idToken: string, claims: any, user: any, scope: string}} Tokens */
+/** @typedef {{accessToken: string, expires: number, refreshToken?: string, idToken: string, claims: any, user: any, scope: string, session?: import("./session.js").Session | null}} Tokens */
 
 export const keys = { transaction: "oidclab.pkce.transaction", signedIn: "oidclab.pkce.signed-in", logout: "oidclab.pkce.logout-state" };
 
@@ -107,7 +108,7 @@ export async function finishSignIn(config) {
   const transaction = /** @type {Transaction} */ (JSON.parse(kept));
   const provider = await discover(config);
   const code = checkResponse(params, transaction, provider);
-  tokens = await redeem(provider, config, transaction, code);
+  tokens = { ...await redeem(provider, config, transaction, code), session: sessionOf(provider, params) };
   sessionStorage.setItem(keys.signedIn, "yes");
 }
 
@@ -254,6 +255,7 @@ async function refresh(config) {
   const fresh = readTokens(answer.body, config);
   fresh.refreshToken ??= old.refreshToken; // no rotation: the old one stays good. RFC 6749 §6.
   fresh.user = old.user;
+  fresh.session = old.session;
   if (fresh.idToken) {
     fresh.claims = await verifyIDToken({
       idToken: fresh.idToken, issuer: provider.issuer, clientID: config.client_id,
@@ -275,6 +277,7 @@ async function refresh(config) {
  */
 export async function renewSilently(config) {
   steps.clear();
+  const old = tokens;
   const provider = await discover(config);
   // State, nonce and verifier of its own, in memory: the frame does not leave this page.
   const transaction = newTransaction(`${location.origin}/silent`);
@@ -291,7 +294,8 @@ export async function renewSilently(config) {
   if (tokens) {
     mustEqual("sub", { title: "Another user is signed in at the provider by now", detail: "This page keeps its own user. Sign out here to change.", expected: tokens.claims.sub, arrived: fresh.claims.sub, section: "OpenID Connect Core §3.1.2.1 (id_token_hint)" });
   }
-  tokens = { ...fresh, refreshToken: fresh.refreshToken ?? tokens?.refreshToken };
+  if (old && !tokens) return; // signed out meanwhile
+  tokens = { ...fresh, refreshToken: fresh.refreshToken ?? tokens?.refreshToken, session: sessionOf(provider, params) };
   sessionStorage.setItem(keys.signedIn, "yes");
 }
 
@@ -315,7 +319,7 @@ export async function restore(config) {
 
 // ── Sign out ─────────────────────────────────────────────────────────────────
 
-function forget() {
+export function forget() {
   tokens = null;
   sessionStorage.removeItem(keys.signedIn);
 }

@@ -2,7 +2,9 @@
 import { wireAPI } from "/chrome/api.js";
 import { countRenewal, mount, onPress, showError, showHoldings, showIDToken, showNotice, showSignedIn, showSignedOut } from "/chrome/chrome.js";
 import { requestJSON } from "/chrome/http.js";
+import { byId } from "/chrome/view.js";
 import * as flow from "./flow.js";
+import { watchSession } from "./session.js";
 
 /** Shows what the flow holds now. */
 function show() {
@@ -49,6 +51,22 @@ async function start() {
   wireAPI((path, init) => flow.callAPI(config, path, init), "Sent by this page, with the access token in the Authorization header.");
   if (location.pathname === "/callback") await flow.finishSignIn(config);
   else if (!flow.finishSignOut()) showNotice(await flow.restore(config));
+  watch(config).catch(showError).finally(show); // it lasts as long as the sign-in
 }
+
+/** Watches the session at the provider. @param {import("./flow.js").Config} config */
+const watch = (config) => watchSession({
+  clientID: config.client_id,
+  session: () => flow.held()?.session ?? null,
+  renew: () => flow.renewSilently(config).finally(show),
+  ended: () => {
+    flow.forget();
+    showNotice("You signed out at the provider. This page noticed by the provider's frame, and has forgotten its tokens.");
+  },
+  tell: (text) => {
+    const place = byId("watch");
+    if (place.textContent !== text) place.textContent = text;
+  },
+});
 
 start().catch(showError).finally(show);

@@ -28,6 +28,9 @@ type Lies struct {
 	Token    func(request url.Values, answer map[string]any) int
 	Claims   func(claims map[string]any)
 	UserInfo func(claims map[string]any)
+	// Session is the script of the page at /session, which is what the metadata
+	// name as check_session_iframe and session_state is for; "" = there is none.
+	Session string
 }
 
 // Issuer is a provider, and a resource server at /api/me, that signs everybody
@@ -111,6 +114,9 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, changed(map[string]any{"sub": i.subject, "name": "Alice Liddell", "preferred_username": "alice"}, i.lies.UserInfo))
 	case "/api/me":
 		writeJSON(w, http.StatusOK, map[string]string{"authorization": r.Header.Get("Authorization")})
+	case "/session":
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<!doctype html><title>Session</title><script>" + i.lies.Session + "</script>"))
 	case "/revoke":
 	case "/logout":
 		i.subject = ""
@@ -125,11 +131,15 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (i *Issuer) metadata() map[string]any {
-	return map[string]any{
+	document := map[string]any{
 		"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token", "jwks_uri": i.URL + "/jwks",
 		"userinfo_endpoint": i.URL + "/userinfo", "revocation_endpoint": i.URL + "/revoke", "end_session_endpoint": i.URL + "/logout",
 		"authorization_response_iss_parameter_supported": true,
 	}
+	if i.lies.Session != "" {
+		document["check_session_iframe"] = i.URL + "/session"
+	}
+	return document
 }
 
 // authorize returns where the browser goes with the answer.
@@ -154,6 +164,9 @@ func (i *Issuer) authorize(request url.Values) string {
 		code := rand.Text()
 		i.codes[code] = request
 		response.Set("code", code)
+		if i.lies.Session != "" {
+			response.Set("session_state", rand.Text()+".salt")
+		}
 	}
 	if i.lies.Authorize != nil {
 		i.lies.Authorize(response)
