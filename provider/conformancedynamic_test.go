@@ -28,6 +28,7 @@ var dynamicModules = []suiteModule{
 	{name: "oidcc-registration-jwks-uri", run: moduleJWKSURI},
 	{name: "oidcc-registration-sector-uri", run: moduleSectorURI},
 	{name: "oidcc-registration-sector-bad", run: moduleSectorBad},
+	{name: "oidcc-server-rotate-keys", run: moduleRotateKeys},
 	{name: "oidcc-refresh-token-rp-key-rotation", run: moduleRPKeyRotation},
 	{name: "oidcc-request-uri-unsigned", run: moduleUnsignedRequestURI},
 	{name: "oidcc-request-uri-signed-rs256", run: moduleSignedRequestURI},
@@ -172,6 +173,28 @@ func moduleRPKeyRotation(m *moduleRun) {
 	m.site.publish("/jwks", suiteKeys("two", jose.JSONWebKey{Key: rp.key.Public()}))
 	time.Sleep(time.Second)
 	rp.checkTokens(rp.tokenRequest(params{"grant_type": "refresh_token", "refresh_token": l.refresh}))
+}
+
+// moduleRotateKeys: a new key appears, the old one stays (OIDC Core §10.1.1).
+func moduleRotateKeys(m *moduleRun) {
+	rp := m.client()
+	before := m.keys()
+	first := rp.complete(nil)
+	if err := m.provider.RotateKeysNow(m.Context()); err != nil {
+		m.Fatal(err)
+	}
+	after := m.keys()
+	for _, key := range before.Keys {
+		if len(after.Key(key.KeyID)) == 0 {
+			m.Errorf("key %s is gone", key.KeyID)
+		}
+	}
+	second := rp.complete(nil)
+	kid := headerOf(m.T, second.rawIDToken)["kid"]
+	if kid == headerOf(m.T, first.rawIDToken)["kid"] || len(before.Key(kid.(string))) != 0 {
+		m.Errorf("no new key signs: %v", kid)
+	}
+	m.verifyJWT(first.rawIDToken, "RS256")
 }
 
 // requestObject signs an authorization request as a request object, OIDC Core §6.
