@@ -18,6 +18,9 @@ type authorization struct {
 	pending pendingRequest
 	form    url.Values // the parameters
 
+	// pushing is set for what a client pushes (pushed.go).
+	pushing bool
+
 	client *client
 	// device is set for what is not a request of a browser's client, but of a
 	// device that waits (devicepage.go). Then there is no redirectURI.
@@ -75,6 +78,11 @@ func (a *authorization) returnURL() string {
 // answer depends on how far it got.
 func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest) (*authorization, error) {
 	a := &authorization{pending: pending, form: pending.Form}
+	return a, p.validate(ctx, a)
+}
+
+// validate runs the checks.
+func (p *Provider) validate(ctx context.Context, a *authorization) error {
 	for _, step := range []func(context.Context, *authorization) error{
 		p.checkClient, p.resolveRequest, p.checkRedirectURI, // from here on errors are redirected
 		p.checkSource, p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource, p.checkProofKey, p.checkKeyBinding,
@@ -82,10 +90,10 @@ func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest)
 		p.checkWithEngine,
 	} {
 		if err := step(ctx, a); err != nil {
-			return a, err
+			return err
 		}
 	}
-	return a, nil
+	return nil
 }
 
 func (p *Provider) checkClient(ctx context.Context, a *authorization) (err error) {

@@ -118,6 +118,7 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		a.request.GrantAudience(audience)
 	}
 	a.request.SetID(randomString(16))
+	work.onSuccess.ClaimPushedRequest = a.pending.Pushed
 	work.codeJKT = a.form.Get("dpop_jkt")
 	grant := p.newGrant(a, session, work.now)
 	p.bindToSession(work, a, session, &grant)
@@ -136,6 +137,10 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		// request needs is to be decided anew.
 		a.pending.Again = true
 		p.redirectSealed(w, r, pathResume, a.pending)
+		return
+	}
+	if err = pushedError(a, err); errors.Is(err, errPushedUsed) {
+		p.pageError(w, r, err)
 		return
 	}
 	if err != nil {
@@ -229,18 +234,21 @@ func requestForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 
 // redirectSealed sends the browser to a page of ours with the pending request.
 func (p *Provider) redirectSealed(w http.ResponseWriter, r *http.Request, path string, pending pendingRequest) {
-	sealed, err := p.sealer.seal(pending)
+	sealed, err := p.seal(pending)
 	if err != nil {
 		p.pageError(w, r, err)
 		return
 	}
-	if len(sealed) > maxSealed {
-		p.pageError(w, r, refuse(fosite.ErrInvalidRequest, check{
-			What: "The authorization request is too long.", Section: rfc6749("10.14"),
-		}))
-		return
-	}
 	p.redirect(w, p.base+path+"?"+url.Values{sealedField: {sealed}}.Encode())
+}
+
+// seal returns a pending request as it travels, if it is not too long for that.
+func (p *Provider) seal(pending pendingRequest) (string, error) {
+	sealed, err := p.sealer.seal(pending)
+	if err == nil && len(sealed) > maxSealed {
+		err = refuse(fosite.ErrInvalidRequest, check{What: "The authorization request is too long.", Section: rfc6749("10.14")})
+	}
+	return sealed, err
 }
 
 // redirect is a 303, so that a POST is never repeated at its target with the

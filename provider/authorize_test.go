@@ -106,7 +106,6 @@ func TestAuthorizeErrorsGoWhereTheSpecificationSays(t *testing.T) {
 		{"foreign id_token_hint", params{"id_token_hint": "e30.e30.e30"}, "invalid_request"},
 		{"request object", params{"request": "e30.e30."}, "invalid_request_object"},
 		{"request_uri", params{"request_uri": "https://rp.example/request"}, "invalid_request_uri"},
-		{"pushed request_uri", params{"request_uri": "urn:ietf:params:oauth:request_uri:x"}, "invalid_request_uri"},
 		{"registration", params{"registration": "{}"}, "registration_not_supported"},
 		{"unknown response_mode", params{"response_mode": "carrier-pigeon"}, "invalid_request"},
 	}

@@ -126,18 +126,22 @@ type Lifetimes struct {
 	Session Duration `yaml:"session"`
 	// DeviceCode is how long a device waits for its user (RFC 8628 §3.2).
 	DeviceCode Duration `yaml:"device_code"`
+	// PushedRequest is how long a client has to send the user's browser with a
+	// pushed request (RFC 9126 §2.2).
+	PushedRequest Duration `yaml:"pushed_request"`
 }
 
 // defaultLifetimes suit a laboratory: short enough to see things expire in one
 // sitting, long enough not to be in the way.
 var defaultLifetimes = Lifetimes{
-	Code:         Duration(time.Minute),
-	AccessToken:  Duration(10 * time.Minute),
-	IDToken:      Duration(10 * time.Minute),
-	RefreshToken: Duration(24 * time.Hour),
-	Grant:        Duration(30 * 24 * time.Hour),
-	Session:      Duration(8 * time.Hour),
-	DeviceCode:   Duration(10 * time.Minute),
+	Code:          Duration(time.Minute),
+	AccessToken:   Duration(10 * time.Minute),
+	IDToken:       Duration(10 * time.Minute),
+	RefreshToken:  Duration(24 * time.Hour),
+	Grant:         Duration(30 * 24 * time.Hour),
+	Session:       Duration(8 * time.Hour),
+	DeviceCode:    Duration(10 * time.Minute),
+	PushedRequest: Duration(90 * time.Second),
 }
 
 // or returns l with its zero fields taken from base.
@@ -154,5 +158,6 @@ func (l Lifetimes) or(base Lifetimes) Lifetimes {
 	pick(&l.Grant, base.Grant)
 	pick(&l.Session, base.Session)
 	pick(&l.DeviceCode, base.DeviceCode)
+	pick(&l.PushedRequest, base.PushedRequest)
 	return l
 }

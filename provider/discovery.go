@@ -22,6 +22,7 @@ func (p *Provider) metadata() ([]byte, error) {
 func (p *Provider) announceEndpoints(doc map[string]any) {
 	doc["issuer"] = p.issuer
 	doc["authorization_endpoint"] = p.issuer + pathAuthorize
+	doc["pushed_authorization_request_endpoint"] = p.issuer + pathPushed
 	doc["token_endpoint"] = p.issuer + pathToken
 	doc["userinfo_endpoint"] = p.issuer + pathUserInfo
 	doc["jwks_uri"] = p.issuer + pathJWKS
@@ -43,6 +44,7 @@ func (p *Provider) announceRequests(doc map[string]any) {
 	doc["code_challenge_methods_supported"] = []string{"S256"}
 	doc["dpop_signing_alg_values_supported"] = proofAlgorithms // RFC 9449 §5.1
 	doc["prompt_values_supported"] = promptValues
+	doc["require_pushed_authorization_requests"] = p.requests.RequirePushed
 	doc["acr_values_supported"] = p.requests.ACRValues
 	doc["display_values_supported"] = []string{"page"}
 	doc["ui_locales_supported"] = []string{"en"}

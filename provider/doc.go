@@ -9,6 +9,7 @@
 //	/.well-known/oauth-authorization-server   metadata.go     RFC 8414
 //	/jwks                                     metadata.go     RFC 7517
 //	/authorize                                authorize.go    RFC 6749 §3.1, OIDC Core §3, RFC 9207
+//	/par                                      pushed.go       RFC 9126
 //	/login, /consent                          login.go, consent.go
 //	/token                                    token.go        RFC 6749 §3.2, RFC 7636, RFC 9449
 //	/device_authorization, /device            device.go       RFC 8628
@@ -45,7 +46,7 @@
 //	config.go         what a provider is told: clients, users, lifetimes
 //	provider.go       how it is put together; routes.go: what is served where
 //	authorize.go      the authorization endpoint, numbered; authorization.go: its checks
-//	requestobject.go  requests in a signed JWT; claimsrequest.go, acr.go, resource.go: what else they may ask for
+//	requestobject.go  requests in a signed JWT; pushed.go: requests that a client pushes; claimsrequest.go, acr.go, resource.go: what else they may ask for
 //	token.go          the token endpoint, numbered; clientauth.go, clientassertion.go: who asks
 //	engine.go         which parts of fosite are used, and how
 //	enginestore.go    the storage that fosite sees; work.go: a request's unit of work

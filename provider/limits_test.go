@@ -33,6 +33,7 @@ func readers(t *testing.T, op *providertest.Server) []endpoint {
 	authorize := codeRequest().with(params{"prompt": "none", "state": ""}).values().Encode()
 	return []endpoint{
 		{"token", http.MethodPost, "/token", "grant_type=client_credentials", asWeb, false, 200},
+		{"pushed request", http.MethodPost, "/par", webRequest().values().Encode(), asWeb, false, 201},
 		{"introspect", http.MethodPost, "/introspect", "token=x", asWeb, false, 200},
 		{"revoke", http.MethodPost, "/revoke", "token=x", asWeb, false, 200},
 		{"userinfo", http.MethodPost, "/userinfo", "schema=openid", bearer(token), false, 200},

@@ -16,6 +16,7 @@ const (
 	pathJWKS          = "/jwks"
 	pathAuthorize     = "/authorize"
 	pathResume        = "/authorize/resume"
+	pathPushed        = "/par"
 	pathToken         = "/token"
 	pathUserInfo      = "/userinfo"
 	pathIntrospect    = "/introspect"

@@ -30,7 +30,7 @@ var knownMetadata = []string{
 	"grant_types_supported", "subject_types_supported", "id_token_signing_alg_values_supported",
 	"token_endpoint_auth_methods_supported", "introspection_endpoint_auth_methods_supported",
 	"revocation_endpoint_auth_methods_supported", "code_challenge_methods_supported", "prompt_values_supported",
-	"acr_values_supported", "display_values_supported", "ui_locales_supported", "claims_supported", "claim_types_supported", "claims_parameter_supported", "request_parameter_supported",
+	"acr_values_supported", "display_values_supported", "ui_locales_supported", "claims_supported", "claim_types_supported", "claims_parameter_supported", "pushed_authorization_request_endpoint", "require_pushed_authorization_requests", "request_parameter_supported",
 	"request_uri_parameter_supported", "require_request_uri_registration", "request_object_signing_alg_values_supported", "authorization_response_iss_parameter_supported",
 	"token_endpoint_auth_signing_alg_values_supported", "introspection_endpoint_auth_signing_alg_values_supported",
 	"revocation_endpoint_auth_signing_alg_values_supported",
@@ -102,8 +102,8 @@ func TestMetadataURLs(t *testing.T) {
 			t.Errorf("%s: %d", name, a.Status)
 		}
 	}
-	if urls != 11 {
-		t.Errorf("%d URLs, want 11", urls)
+	if urls != 12 {
+		t.Errorf("%d URLs, want 12", urls)
 	}
 }
 

@@ -24,12 +24,17 @@ const (
 // requestObjectAlgorithms sign request objects, with the client's own key.
 var requestObjectAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
 
-// resolveRequest puts the parameters of a request object in the place of those
-// that came with it (OIDC Core §6, RFC 9101). From here on there is one set of
-// parameters, which is also what travels through the pages: the object is
-// fetched and verified once.
+// resolveRequest puts the parameters of a request object (OIDC Core §6, RFC
+// 9101), or those that were pushed (RFC 9126), in the place of those that came
+// with it. From here on there is one set of parameters, which is also what
+// travels through the pages: an object is fetched and verified once.
 func (p *Provider) resolveRequest(ctx context.Context, a *authorization) error {
-	if !a.form.Has("request") && !a.form.Has("request_uri") {
+	switch {
+	case a.form.Has("request_uri") && a.pushing:
+		return refuse(fosite.ErrInvalidRequest, check{What: "A request that is pushed has no request_uri.", Section: rfc("9126", "2.1")})
+	case strings.HasPrefix(a.form.Get("request_uri"), pushedPrefix):
+		return p.openPushedRequest(ctx, a, a.form.Get("request_uri"))
+	case !a.form.Has("request") && !a.form.Has("request_uri"):
 		return nil
 	}
 	err := p.openRequestObject(ctx, a)
@@ -246,8 +251,8 @@ func parameterValues(name string, value any) ([]string, bool) {
 }
 
 // merge makes one request of the object's parameters and those beside it. The
-// object's are stronger, and of a client that has to sign they are the only
-// ones (RFC 9101 §6.3, §10.5).
+// object's are stronger. Of a client that has to sign they are the only ones
+// (RFC 9101 §6.3, §10.5), and when they are pushed (RFC 9126 §3).
 func (a *authorization) merge(object url.Values) error {
 	// OIDC Core §6.1: these stand outside, too, and must not differ.
 	for _, name := range []string{"client_id", "response_type"} {
@@ -257,7 +262,7 @@ func (a *authorization) merge(object url.Values) error {
 		}
 	}
 	merged := url.Values{"client_id": {a.client.ID}}
-	if !a.client.RequireSignedRequestObject {
+	if !a.client.RequireSignedRequestObject && !a.pushing {
 		merged = cloneWithout(a.form, "request", "request_uri")
 	}
 	for name, values := range object {
@@ -273,14 +278,24 @@ const (
 	objectUnsigned = "unsigned"
 )
 
-// checkSource asks for a signed request object where the client's registration
-// does: RFC 9101 §10.5.
+// checkSource asks for a request that was pushed, or signed, where the provider
+// or the client's registration does: RFC 9126 §5, §6, RFC 9101 §10.5. What was
+// pushed was found to be signed then.
 func (p *Provider) checkSource(_ context.Context, a *authorization) error {
-	if !a.client.RequireSignedRequestObject || a.pending.Object == objectSigned {
+	pushed := !a.pending.Pushed.IsZero()
+	switch {
+	case pushed:
 		return nil
+	case !a.pushing && (p.requests.RequirePushed || a.client.RequirePushedAuthorizationRequests):
+		return refuse(fosite.ErrInvalidRequest, check{
+			What: "The client has to push its request to " + pathPushed + ".", Expected: "the request_uri of a pushed request", Arrived: "the request itself",
+			Section: rfc("9126", "5"),
+		})
+	case a.client.RequireSignedRequestObject && a.pending.Object != objectSigned:
+		return refuse(fosite.ErrInvalidRequest, check{
+			What: "The client has to send its request in a signed request object.", Expected: "request or request_uri", Arrived: "parameters",
+			Section: rfc("9101", "10.5"),
+		})
 	}
-	return refuse(fosite.ErrInvalidRequest, check{
-		What: "The client has to send its request in a signed request object.", Expected: "request or request_uri", Arrived: "parameters",
-		Section: rfc("9101", "10.5"),
-	})
+	return nil
 }

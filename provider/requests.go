@@ -12,6 +12,9 @@ type Requests struct {
 	// password satisfies here (OIDC Core §2, "acr"). The first is what tokens
 	// say if a client asks for none. Empty: "urn:oidclab:acr:pwd".
 	ACRValues []string `yaml:"acr_values_supported"`
+	// RequirePushed takes requests from all clients only if they were pushed
+	// (RFC 9126 §5).
+	RequirePushed bool `yaml:"require_pushed_authorization_requests"`
 	// InsecureUnsignedObjects accepts request objects that are not signed ("alg":
 	// "none"). Whoever hands such an object on can change it.
 	InsecureUnsignedObjects bool `yaml:"insecure_unsigned_request_objects"`

@@ -54,6 +54,12 @@ func (p *Provider) authorizeError(w http.ResponseWriter, r *http.Request, a *aut
 		return
 	}
 	e := p.protocolError(err)
+	if e.Status < http.StatusInternalServerError {
+		if err := p.claimPushedRequest(r.Context(), a); err != nil {
+			p.pageError(w, r, err)
+			return
+		}
+	}
 	p.logError(r, e, err)
 	params := url.Values{"error": {e.Code}, "error_description": {e.Description}}
 	if e.Section.URL != "" {

@@ -32,6 +32,7 @@ func (p *Provider) routes() http.Handler {
 		{pathConsent, "GET, POST", p.handleConsent, nil},
 		{pathLogout, "GET, POST", p.handleLogout, nil},
 		{pathCheckSession, "GET, HEAD", p.handleCheckSession, nil},
+		{pathPushed, "POST", p.handlePushedRequest, p.openToClients},
 		{pathToken, "POST", p.handleToken, p.openToClients},
 		{pathUserInfo, "GET, POST", p.handleUserInfo, p.openToClients},
 		{pathRevoke, "POST", p.handleRevoke, p.openToClients},

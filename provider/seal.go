@@ -8,6 +8,8 @@ import (
 	"errors"
 	"net/url"
 	"time"
+
+	"github.com/oidclab/oidclab/storage"
 )
 
 // interactionLifetime is how long a person may take to sign in and consent.
@@ -27,6 +29,9 @@ type pendingRequest struct {
 	// Object says whether Form comes out of a request object: objectSigned,
 	// objectUnsigned, "" for no object.
 	Object string `json:"object,omitempty"`
+	// Pushed is the digest of the request_uri under which the client pushed the
+	// request, zero if it did not.
+	Pushed storage.Digest `json:"pushed,omitzero"`
 	// RequestedAt is when the request first arrived: a login after it
 	// satisfies prompt=login and max_age (OIDC Core §3.1.2.1).
 	RequestedAt time.Time `json:"requested_at"`

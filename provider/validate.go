@@ -179,13 +179,16 @@ func (u *User) check() *problem {
 
 // check refuses what has no lifetime left. Zero means "the default".
 func (l *Lifetimes) check() *problem {
-	for _, d := range []Duration{l.Code, l.AccessToken, l.IDToken, l.RefreshToken, l.Grant, l.Session, l.DeviceCode} {
+	for _, d := range []Duration{l.Code, l.AccessToken, l.IDToken, l.RefreshToken, l.Grant, l.Session, l.DeviceCode, l.PushedRequest} {
 		if d < 0 {
 			return problemf("lifetimes", "%s is negative", time.Duration(d))
 		}
 	}
 	if l.Code > Duration(10*time.Minute) {
 		return problemf("lifetimes", "code: %s is more than ten minutes (RFC 6749 §4.1.2)", time.Duration(l.Code))
+	}
+	if l.PushedRequest > Duration(10*time.Minute) {
+		return problemf("lifetimes", "pushed_request: %s is more than ten minutes (RFC 9126 §2.2)", time.Duration(l.PushedRequest))
 	}
 	return nil
 }

@@ -120,6 +120,7 @@ func endpoints(issuer string) []endpoint {
 		{"GET", "/.well-known/oauth-authorization-server", issuer + "/.well-known/oauth-authorization-server", "the same, for OAuth clients", "RFC 8414 §3"},
 		{"GET", "/jwks", issuer + "/jwks", "the public keys that verify the tokens", "RFC 7517 §5"},
 		{"GET, POST", "/authorize", "", "where a sign-in begins, in the browser", "RFC 6749 §3.1, OIDC Core §3"},
+		{"POST", "/par", "", "keeps a request that a client pushes before it sends the browser", "RFC 9126 §2"},
 		{"POST", "/token", "", "codes and refresh tokens for tokens", "RFC 6749 §3.2"},
 		{"GET, POST", "/userinfo", "", "the user's claims, for an access token", "OIDC Core §5.3"},
 		{"POST", "/introspect", "", "whether a token is still good", "RFC 7662 §2"},
