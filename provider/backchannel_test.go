@@ -24,7 +24,7 @@ import (
 
 // TestLogoutToken: Back-Channel Logout §2.4.
 func TestLogoutToken(t *testing.T) {
-	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
+	for _, alg := range everyAlgorithm {
 		for _, subjects := range []string{"public", "pairwise"} {
 			t.Run(alg+" "+subjects, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -69,7 +69,7 @@ func verifyAs(t *testing.T, op *inProcess, token string) {
 	if err := json.Unmarshal(op.do(t, http.MethodGet, "/jwks", nil, nil).Body.Bytes(), &keys); err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA})
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.ES384, jose.EdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,6 +62,9 @@ func (c *client) displayName() string {
 // warning tells people what a switch of the registration weakens for this
 // request; "" if nothing.
 func (c *client) warning(redirectURI string) string {
+	if c.IDTokenSignedResponseAlg == algNone {
+		return "this application gets ID tokens without a signature, which it can tell from forged ones only by where it got them (insecure_unsigned_id_tokens)."
+	}
 	if c.InsecureHTTPRedirectURIs && isPlainHTTP(redirectURI) {
 		return "this application is reached over plain http, so whoever is on the network between can read the answer (insecure_http_redirect_uris)."
 	}

@@ -61,6 +61,10 @@ type Config struct {
 	// WrapTransport, if set, gets what sends requests to URLs of clients and
 	// returns what to use in its place, such as one that records them first.
 	WrapTransport func(http.RoundTripper) http.RoundTripper
+	// InsecureUnsignedIDTokens gives clients that are registered for it ID tokens
+	// without a signature, from the token endpoint only. Whoever gets such a
+	// token from anywhere else cannot tell it from a forged one.
+	InsecureUnsignedIDTokens bool
 	// KeyRotation replaces the signing keys after they have signed for this
 	// long. 0: they rotate only when RotateKeys is called.
 	KeyRotation Duration

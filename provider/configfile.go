@@ -31,6 +31,8 @@ type File struct {
 	Explain *bool `yaml:"explain"`
 	// InsecurePrivateAddresses is Config.InsecurePrivateAddresses.
 	InsecurePrivateAddresses bool `yaml:"insecure_private_addresses"`
+	// InsecureUnsignedIDTokens is Config.InsecureUnsignedIDTokens.
+	InsecureUnsignedIDTokens bool `yaml:"insecure_unsigned_id_tokens"`
 	// KeyRotation and KeyLead are those of Config.
 	KeyRotation Duration `yaml:"key_rotation"`
 	KeyLead     Duration `yaml:"key_lead"`
@@ -141,7 +143,10 @@ func (f *File) validate() error {
 	if err := validateEntries(f.Clients, f.Users, f.Scopes, f.Lifetimes); err != nil {
 		return err
 	}
-	return f.Requests.checkClients(f.Clients)
+	if err := f.Requests.checkClients(f.Clients); err != nil {
+		return err
+	}
+	return checkUnsignedClients(f.Clients, f.InsecureUnsignedIDTokens)
 }
 
 // parseDocument returns the file's only document, nil if there is none.

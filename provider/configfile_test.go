@@ -43,7 +43,7 @@ func TestExampleConfigurations(t *testing.T) {
 func TestReadFullConfig(t *testing.T) {
 	file := readConfig(t, "../testdata/config/full.yaml")
 	if file.Issuer != "https://localhost:9000" || file.Listen != "127.0.0.1:9000" || file.Data == "" || file.Explain == nil || !*file.Explain ||
-		!file.InsecurePrivateAddresses || !file.DPoPNonce {
+		!file.InsecurePrivateAddresses || !file.DPoPNonce || !file.InsecureUnsignedIDTokens {
 		t.Errorf("got %+v", file)
 	}
 	if file.TLS || file.TLSCert != "/etc/oidclab/tls.pem" || file.TLSKey != "/etc/oidclab/tls-key.pem" {

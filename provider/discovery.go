@@ -62,6 +62,9 @@ func (p *Provider) announceResponses(doc map[string]any) {
 		algs = append(algs, string(alg))
 	}
 	doc["id_token_signing_alg_values_supported"] = algs
+	if p.unsignedIDTokens {
+		doc["id_token_signing_alg_values_supported"] = append(slices.Clone(algs), algNone)
+	}
 	doc["userinfo_signing_alg_values_supported"] = algs
 	doc["authorization_signing_alg_values_supported"] = algs
 	doc["authorization_response_iss_parameter_supported"] = true // RFC 9207 §3

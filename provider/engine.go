@@ -54,7 +54,7 @@ func engineConfig(issuer string, keys *keyring, lifetimes Lifetimes) *fosite.Con
 // and the writing of responses and errors are our own.
 func newEngine(p *Provider, cfg *fosite.Config) *fosite.Fosite {
 	store := engineStore{p}
-	idToken := &openid.IDTokenHandleHelper{IDTokenStrategy: &idTokens{issuer: p.issuer, keys: p.keys, users: p.users, subjects: p.subjects}}
+	idToken := &openid.IDTokenHandleHelper{IDTokenStrategy: &idTokens{issuer: p.issuer, keys: p.keys, users: p.users, subjects: p.subjects, unsigned: p.unsignedIDTokens}}
 	validator := openid.NewOpenIDConnectRequestValidator(nil, cfg) // it never sees a hint: authorize.go verifies that
 
 	code := &oauth2.AuthorizeExplicitGrantHandler{

@@ -16,6 +16,7 @@ type idTokens struct {
 	keys     *keyring
 	users    *directory
 	subjects *subjects
+	unsigned bool // Config.InsecureUnsignedIDTokens
 }
 
 var _ openid.OpenIDConnectTokenStrategy = (*idTokens)(nil)
@@ -56,7 +57,14 @@ func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, 
 	if len(grant.AMR) > 0 {
 		claims["amr"] = grant.AMR
 	}
-	return s.keys.sign(ctx, jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg), typeJWT, claims)
+	switch {
+	case c.IDTokenSignedResponseAlg != algNone:
+		return s.keys.sign(ctx, jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg), typeJWT, claims)
+	case !s.unsigned:
+		return "", errUnsigned
+	}
+	delete(claims, "at_hash") // no algorithm says with which hash (OIDC Core §3.1.3.6)
+	return unsignedJWT(typeJWT, claims)
 }
 
 // userClaims are what the ID token says of the user beyond "sub": the claims

@@ -43,8 +43,10 @@ type Provider struct {
 	// userCodeGuesses bounds how many user codes are tried (RFC 8628 §5.1).
 	userCodeGuesses *rate.Limiter
 
-	keys     *keyring
-	outbound *outbound
+	keys *keyring
+	// unsignedIDTokens is Config.InsecureUnsignedIDTokens.
+	unsignedIDTokens bool
+	outbound         *outbound
 	// background is what goes on after its request was answered.
 	background sync.WaitGroup
 	// clientKeys verifies what clients sign.
@@ -85,6 +87,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		userCodeGuesses: rate.NewLimiter(rate.Every(time.Second), 20),
 		origins:         origins{count: map[string]int{}},
 		scopes:          append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
+		unsignedIDTokens: cfg.InsecureUnsignedIDTokens,
 	}
 	issuer, err := url.Parse(cfg.Issuer)
 	if err != nil {
@@ -107,6 +110,9 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	}
 	if cfg.InsecurePrivateAddresses {
 		p.log.WarnContext(ctx, "insecure_private_addresses is on")
+	}
+	if p.unsignedIDTokens {
+		p.log.WarnContext(ctx, "insecure_unsigned_id_tokens is on")
 	}
 	if p.requests.InsecureUnsignedObjects {
 		p.log.WarnContext(ctx, "insecure_unsigned_request_objects is on")

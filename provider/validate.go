@@ -53,7 +53,10 @@ func (cfg *Config) validate() error {
 	if err := validateEntries(cfg.Clients, cfg.Users, cfg.Scopes, cfg.Lifetimes); err != nil {
 		return err
 	}
-	return cfg.Requests.checkClients(cfg.Clients)
+	if err := cfg.Requests.checkClients(cfg.Clients); err != nil {
+		return err
+	}
+	return checkUnsignedClients(cfg.Clients, cfg.InsecureUnsignedIDTokens)
 }
 
 // validateEntries checks what a configuration file may hold beside the issuer.

@@ -99,7 +99,9 @@ func TestInvalidValues(t *testing.T) {
 		{"a private key", client("client_id: a", "jwks: {keys: [{kty: EC, crv: P-256, x: AA, y: AA, d: AA}]}"), `jwks: holds a private key, with which whoever reads it can sign`},
 
 		{"unknown scope", client("client_id: a", "scope: openid notes"), `f.yaml:4: client "a": scope: "notes" is not known`},
-		{"unknown ID token algorithm", client("client_id: a", "id_token_signed_response_alg: none"), `id_token_signed_response_alg: "none" is not one of [RS256 PS256 ES256 ES384 EdDSA]`},
+		{"unsigned ID tokens", client("client_id: a", "id_token_signed_response_alg: none"), `f.yaml:4: client "a": id_token_signed_response_alg: "none" is for a provider with insecure_unsigned_id_tokens`},
+		{"unsigned ID tokens through the browser", unsignedFile("response_types: [code, token id_token]", "grant_types: [authorization_code, implicit]"), `id_token_signed_response_alg: "none" is not for the response type "token id_token": the ID token would come through the browser`},
+		{"unknown ID token algorithm", client("client_id: a", "id_token_signed_response_alg: HS256"), `id_token_signed_response_alg: "HS256" is not one of [RS256 PS256 ES256 ES384 EdDSA]`},
 		{"unknown userinfo algorithm", client("client_id: a", "userinfo_signed_response_alg: HS256"), `userinfo_signed_response_alg: "HS256" is not one of`},
 		{"unknown response algorithm", client("client_id: a", "authorization_signed_response_alg: none"), `authorization_signed_response_alg: "none" is not one of`},
 		{"unknown access token algorithm", client("client_id: a", "access_token_signing_alg: HS256"), `access_token_signing_alg: "HS256" is not one of`},
@@ -156,6 +158,8 @@ func TestValidValues(t *testing.T) {
 		client("client_id: a", "initiate_login_uri: 'http://rp.localhost/login'"),
 		redirect("com.example.app:/callback") + "  application_type: native\n",
 		"issuer: https://op.example/tenant\n",
+		unsignedFile(),
+		unsignedFile("response_types: [code, code token]", "grant_types: [authorization_code, implicit]"),
 		"issuer: https://op.example/a/b-c.d_e~1\n",
 		"lifetimes: {code: 10m}\n",
 	} {
@@ -168,6 +172,12 @@ func TestValidValues(t *testing.T) {
 // client is a file with one client that has a redirect URI and lines.
 func client(lines ...string) string {
 	return "clients:\n- " + lines[0] + "\n  redirect_uris: ['https://a']\n" + indent(lines[1:])
+}
+
+// unsignedFile is a file with a client that gets unsigned ID tokens, and with the
+// switch that allows it.
+func unsignedFile(lines ...string) string {
+	return "insecure_unsigned_id_tokens: true\n" + client(append([]string{"client_id: a", "id_token_signed_response_alg: none"}, lines...)...)
 }
 
 // redirect is a file with one client that has the redirect URI.

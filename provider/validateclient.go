@@ -227,7 +227,7 @@ func (c *Client) checkScope(known []string) *problem {
 // checkTokens: how the client's tokens look and how long they live.
 func (c *Client) checkTokens() *problem {
 	switch {
-	case !slices.Contains(signingAlgorithms, jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg)):
+	case c.IDTokenSignedResponseAlg != algNone && !slices.Contains(signingAlgorithms, jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg)):
 		return problemf("id_token_signed_response_alg", "%q is not one of %v", c.IDTokenSignedResponseAlg, signingAlgorithms)
 	case c.UserInfoSignedResponseAlg != "" && !slices.Contains(signingAlgorithms, jose.SignatureAlgorithm(c.UserInfoSignedResponseAlg)):
 		return problemf("userinfo_signed_response_alg", "%q is not one of %v", c.UserInfoSignedResponseAlg, signingAlgorithms)

@@ -89,6 +89,7 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		RootCAs:        c.cfg.RootCAs, DialContext: c.reaching(loopback.Transport().DialContext),
 		InsecurePrivateAddresses: c.cfg.InsecurePrivateAddresses,
 		WrapTransport:            func(base http.RoundTripper) http.RoundTripper { return c.lab.recorder.Transport(op, base) },
+		InsecureUnsignedIDTokens: c.cfg.InsecureUnsignedIDTokens,
 		KeyRotation:              c.cfg.KeyRotation,
 		KeyLead:                  c.cfg.KeyLead,
 	})

@@ -62,8 +62,9 @@ type Config struct {
 	Lifetimes provider.Lifetimes
 	// Registration says who may register clients at the provider.
 	Registration provider.Registration
-	// KeyRotation and KeyLead are the provider's.
-	KeyRotation, KeyLead provider.Duration
+	// InsecureUnsignedIDTokens, KeyRotation and KeyLead are the provider's.
+	InsecureUnsignedIDTokens bool
+	KeyRotation, KeyLead     provider.Duration
 	// Explain makes the provider's errors say which check failed.
 	Explain bool
 	// InsecurePrivateAddresses is the provider's switch of that name.

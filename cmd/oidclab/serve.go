@@ -121,6 +121,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 		Lifetimes: file.Lifetimes, Explain: o.explain, Logger: a.logger,
 		Requests: file.Requests, InsecurePrivateAddresses: file.InsecurePrivateAddresses, RootCAs: secure.roots, Registration: file.Registration,
 		KeyRotation: file.KeyRotation, KeyLead: file.KeyLead, DPoPNonce: file.DPoPNonce,
+		InsecureUnsignedIDTokens: file.InsecureUnsignedIDTokens,
 	}
 	enabled := !o.noRegistration
 	cfg.Registration.Enabled = &enabled

@@ -15,8 +15,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/oidclab/oidclab/provider/localtls"
 	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/provider/localtls"
 )
 
 // tlsOptions say whether to serve https, and with whose certificate.

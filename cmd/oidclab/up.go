@@ -123,7 +123,7 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.data,
 		TLS: secure.server, RootCAs: secure.roots, InsecurePrivateAddresses: file.InsecurePrivateAddresses,
 		Users: file.Users, Clients: file.Clients, Scopes: file.Scopes, Lifetimes: file.Lifetimes,
-		KeyRotation: file.KeyRotation, KeyLead: file.KeyLead,
+		InsecureUnsignedIDTokens: file.InsecureUnsignedIDTokens, KeyRotation: file.KeyRotation, KeyLead: file.KeyLead,
 		Requests:     file.Requests,
 		DPoPNonce:    file.DPoPNonce,
 		Registration: file.Registration,
