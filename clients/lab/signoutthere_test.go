@@ -82,6 +82,7 @@ func TestSessionOnAnotherSite(t *testing.T) {
 	tab := browsertest.Open(t)
 	l.signIn(tab, "pkce", "alice")
 	tab.WaitText("#watch", "cannot watch your session", "login_required")
+	tab.WaitText("#steps", "Redeemed the code", "said that the session has changed")
 	tab.Click("#call-api")
 	tab.Wait(`#api-result[data-status="200"]`)
 	tab.Wait(`body[data-state="signed-in"]`)

@@ -274,9 +274,10 @@ async function refresh(config) {
  *     provider answers from its own session, if the browser sends its cookie
  *     from a frame. OpenID Connect Core §3.1.2.1, RFC 10017 §6.3.3.3.
  * @param {Config} config
+ * @param {{anew?: boolean}} [o] anew: begin the list of steps anew
  */
-export async function renewSilently(config) {
-  steps.clear();
+export async function renewSilently(config, { anew = true } = {}) {
+  if (anew) steps.clear();
   const old = tokens;
   const provider = await discover(config);
   // State, nonce and verifier of its own, in memory: the frame does not leave this page.

@@ -1,6 +1,6 @@
 // The page around flow.js: buttons in, what the flow holds out.
 import { wireAPI } from "/chrome/api.js";
-import { countRenewal, mount, onPress, showError, showHoldings, showIDToken, showNotice, showSignedIn, showSignedOut } from "/chrome/chrome.js";
+import { countRenewal, mount, onPress, showError, showHoldings, showIDToken, showNotice, showSignedIn, showSignedOut, steps } from "/chrome/chrome.js";
 import { requestJSON } from "/chrome/http.js";
 import { byId } from "/chrome/view.js";
 import * as flow from "./flow.js";
@@ -58,7 +58,10 @@ async function start() {
 const watch = (config) => watchSession({
   clientID: config.client_id,
   session: () => flow.held()?.session ?? null,
-  renew: () => flow.renewSilently(config).finally(show),
+  renew: () => {
+    steps.add("The provider's frame said that the session has changed", { spec: "Session Management §3.1" });
+    return flow.renewSilently(config, { anew: false }).finally(show);
+  },
   ended: () => {
     flow.forget();
     showNotice("You signed out at the provider. This page noticed by the provider's frame, and has forgotten its tokens.");
