@@ -17,8 +17,16 @@ const (
 // registrations are the lab's clients as the provider knows them. at maps
 // parties to origins; the access tokens of all are for the API.
 func registrations(at map[string]string, s secrets) []provider.Client {
+	return append(pages(at, s), withoutPages(at, s)...)
+}
+
+// codeGrants are those of all clients but the implicit one.
+var codeGrants = []string{"authorization_code", "refresh_token"}
+
+// pages are the clients that people use in a browser. The backends among them
+// hear of a sign-out at the provider (OIDC Back-Channel Logout §2.2).
+func pages(at map[string]string, s secrets) []provider.Client {
 	audience := []string{at[apiServer]}
-	code := []string{"authorization_code", "refresh_token"}
 	return []provider.Client{
 		{
 			ID:                     "implicit",
@@ -35,7 +43,7 @@ func registrations(at map[string]string, s secrets) []provider.Client {
 			Name:                   "PKCE client",
 			RedirectURIs:           []string{at[pkceSPA] + "/callback", at[pkceSPA] + "/silent"},
 			PostLogoutRedirectURIs: []string{at[pkceSPA] + "/"},
-			GrantTypes:             code,
+			GrantTypes:             codeGrants,
 			Scope:                  identityScopes + apiScopes + offlineScope,
 			Audience:               audience,
 		},
@@ -46,7 +54,7 @@ func registrations(at map[string]string, s secrets) []provider.Client {
 			TokenEndpointAuthMethod: "client_secret_basic",
 			RedirectURIs:            []string{at[bffBackend] + "/callback"},
 			PostLogoutRedirectURIs:  []string{at[bffBackend] + "/"},
-			GrantTypes:              code,
+			GrantTypes:              codeGrants,
 			Scope:                   identityScopes + apiScopes + offlineScope,
 			Audience:                audience,
 
@@ -62,20 +70,26 @@ func registrations(at map[string]string, s secrets) []provider.Client {
 			TokenEndpointAuthMethod: "client_secret_basic",
 			RedirectURIs:            []string{at[drivenSPA] + "/callback", "http://127.0.0.1/callback", "http://[::1]/callback"},
 			PostLogoutRedirectURIs:  []string{at[drivenSPA] + "/"},
-			GrantTypes:              code,
+			GrantTypes:              codeGrants,
 			Scope:                   identityScopes + apiScopes + offlineScope,
 			Audience:                audience,
 
 			BackchannelLogoutURI:             at[drivenServer] + "/backchannel-logout",
 			BackchannelLogoutSessionRequired: true,
 		},
+	}
+}
+
+// withoutPages are the command line and the API.
+func withoutPages(at map[string]string, s secrets) []provider.Client {
+	return []provider.Client{
 		{
 			ID:           "native",
 			Name:         "oidclab login",
 			RedirectURIs: []string{"http://127.0.0.1/callback", "http://[::1]/callback"}, // on any port (RFC 8252 §7.3)
-			GrantTypes:   code,
+			GrantTypes:   codeGrants,
 			Scope:        identityScopes + apiScopes + offlineScope,
-			Audience:     audience,
+			Audience:     []string{at[apiServer]},
 		},
 		{
 			// The API signs nobody in; it may ask about tokens that are for it
