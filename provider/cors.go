@@ -73,6 +73,9 @@ func (o *origins) remove(redirectURIs []string) { o.change(redirectURIs, -1) }
 func (o *origins) change(redirectURIs []string, by int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.count == nil {
+		o.count = map[string]int{}
+	}
 	for _, raw := range redirectURIs {
 		u, err := url.Parse(raw)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

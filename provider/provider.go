@@ -85,7 +85,6 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		lifetimes: cfg.Lifetimes.or(defaultLifetimes),
 		clients:   map[string]*client{}, scopeTexts: map[string]string{},
 		userCodeGuesses: rate.NewLimiter(rate.Every(time.Second), 20),
-		origins:         origins{count: map[string]int{}},
 		scopes:          append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
 		unsignedIDTokens: cfg.InsecureUnsignedIDTokens,
 	}
