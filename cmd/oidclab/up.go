@@ -23,8 +23,10 @@ type upOptions struct {
 	config string
 	data   string
 	fresh  bool
-	tls    tlsOptions
-	ready  ready
+	// noRegistration turns dynamic registration off.
+	noRegistration bool
+	tls            tlsOptions
+	ready          ready
 }
 
 func (a *app) newUp() *cobra.Command {
@@ -61,6 +63,7 @@ func (a *app) newUp() *cobra.Command {
 	flags.StringVar(&o.config, "config", "", "read users, more clients and scopes from this YAML or JSON `FILE`")
 	flags.StringVar(&o.data, "data", "", "keep the state in this `DIR` (default: oidclab in your state directory)")
 	flags.BoolVar(&o.fresh, "fresh", false, "forget the state first, but not the local CA")
+	flags.BoolVar(&o.noRegistration, "no-registration", false, "let no client register itself")
 	o.tls.flags(flags)
 	o.ready.flags(flags)
 	completes(cmd, "layout", string(lab.Hosts), string(lab.Ports))
@@ -77,6 +80,9 @@ func (o *upOptions) fill(cmd *cobra.Command, file *provider.File) error {
 		o.listen = file.Listen
 	}
 	o.tls.fill(given, file)
+	if enabled := !o.noRegistration; given("no-registration") {
+		file.Registration.Enabled = &enabled
+	}
 	if !given("data") {
 		o.data = file.Data
 	}
@@ -182,6 +188,7 @@ func (o *upOptions) greet(w io.Writer, l *lab.Lab, file *provider.File, secure *
 		fmt.Fprintf(table, "  %s\t%s\n", p.Name, p.Origin)
 	}
 	fmt.Fprintf(table, "\n  users\t%s\n", userList(file.Users))
+	fmt.Fprintf(table, "  registration\t%s\n", registrationText(&file.Registration))
 	fmt.Fprintf(table, "  data\t%s\n", o.data)
 	secure.greet(table)
 	fmt.Fprintf(table, "\nOn the command line: oidclab login --issuer %s\nCtrl-C stops it.\n", l.Issuer())
