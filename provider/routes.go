@@ -16,13 +16,13 @@ type route struct {
 	cors func(http.HandlerFunc) http.HandlerFunc
 }
 
-// routes builds the handler for everything below the issuer's path.
-func (p *Provider) routes() http.Handler {
+// table has every endpoint below the issuer's path.
+func (p *Provider) table() []route {
 	register, registration := p.handleRegister, p.handleRegistration
 	if !p.registrar.enabled {
 		register, registration = p.handleNoRegistration, p.handleNoRegistration
 	}
-	table := []route{
+	return []route{
 		{pathConfiguration, "GET, HEAD", p.handleMetadata, openToAll},
 		{pathOAuthMetadata, "GET, HEAD", p.handleMetadata, openToAll},
 		{pathJWKS, "GET, HEAD", p.handleJWKS, openToAll},
@@ -48,8 +48,12 @@ func (p *Provider) routes() http.Handler {
 		{pathReady, "GET, HEAD", p.handleReady, nil},
 		{"/", "GET, HEAD", p.handleHome, nil},
 	}
+}
+
+// routes builds the handler for the table.
+func (p *Provider) routes() http.Handler {
 	mux := http.NewServeMux()
-	for _, rt := range table {
+	for _, rt := range p.table() {
 		mux.HandleFunc(p.base+exact(rt.path), p.endpoint(rt))
 		if rt.path == pathOAuthMetadata && p.base != "" {
 			// RFC 8414 §3.1 puts the well-known part before the issuer's path.
