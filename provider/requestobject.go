@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -204,8 +205,7 @@ func objectParameters(payload string) (url.Values, error) {
 			return nil, badRequestObject("has a value for "+printable(name)+" that is none", "text, a number, true or false", "an object or array")
 		}
 		if err := checkParameter(name, values); err != nil {
-			var wrong *refusal
-			if errors.As(err, &wrong) {
+			if wrong, ok := errors.AsType[*refusal](err); ok {
 				wrong.check.What = "In the request object: " + wrong.check.What
 				return nil, refuse(fosite.ErrInvalidRequestObject, wrong.check)
 			}
@@ -265,9 +265,7 @@ func (a *authorization) merge(object url.Values) error {
 	if !a.client.RequireSignedRequestObject && !a.pushing {
 		merged = cloneWithout(a.form, "request", "request_uri")
 	}
-	for name, values := range object {
-		merged[name] = values
-	}
+	maps.Copy(merged, object)
 	a.form, a.pending.Form = merged, merged
 	return nil
 }

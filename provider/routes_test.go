@@ -57,7 +57,7 @@ func TestUnknownPaths(t *testing.T) {
 	op := providertest.Start(t, nil)
 	for _, path := range []string{
 		"/nowhere", "/token/", "/TOKEN", "/token/x", "/authorize/", "/authorize/resume/x", "/.well-known/", "/.well-known/jwks.json",
-		openIDConfiguration + "/", openIDConfiguration + "/x", "/%00", "/%ff", "/favicon.ico", "/web/style.css", "/register/", "/register/x/y", "/par",
+		openIDConfiguration + "/", openIDConfiguration + "/x", "/%00", "/%ff", "/favicon.ico", "/web/style.css", "/register/", "/register/x/y", "/pushed",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			a := do(t, request(t, method, op.URL()+path))
