@@ -15,8 +15,14 @@
 //	GET /session, postMessage   inside    page ↔ frame Session Management §3.1
 //	POST /revoke, GET /logout   both      page → op    RFC 7009, RP-Initiated Logout
 //
+// A person may have the tokens bound to a key of the browser (DPoP, RFC 9449).
+// The browser keeps the key and shows it to no script. Then the authorization
+// request names the key (dpop_jkt), and the requests with tokens and for tokens,
+// but for revocation, carry a proof that is signed with it.
+//
 // Read web/flow.js from top to bottom: it is the whole flow. Then web/page.js
-// (the buttons), web/session.js (how a sign-out at the provider is noticed),
-// web/silent.js (the frame's half of silent renewal), and the
-// mechanics in clients/internal/web/chrome: idtoken.js, frame.js.
+// (the buttons), web/dpop.js (the key and its proofs), web/session.js (how a
+// sign-out at the provider is noticed), web/silent.js (the frame's half of
+// silent renewal), and the mechanics in clients/internal/web/chrome: idtoken.js,
+// frame.js.
 package pkce

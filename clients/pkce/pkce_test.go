@@ -32,6 +32,7 @@ func TestPages(t *testing.T) {
 		"/silent?code=c":        `<script type="module" src="/silent.js">`,
 		"/flow.js":              "export async function signIn",
 		"/page.js":              "flow.signIn",
+		"/dpop.js":              "export async function key",
 		"/silent.js":            "postMessage",
 		"/chrome/idtoken.js":    "export async function verifyIDToken",
 		"/chrome/frame.js":      "export async function authorizeInFrame",
@@ -51,6 +52,7 @@ func TestPageElements(t *testing.T) {
 	_, body := get(t, pkce.New(pkce.Config{}), "/")
 	for _, id := range []string{
 		"home", "who", "error", "notice", "signin", "call-api", "note", "add-note", "renew", "renew-silent", "signout", "holdings", "id-token", "api-result", "steps",
+		"dpop", "without-key", "proof-card", "proof",
 	} {
 		if !strings.Contains(body, `id="`+id+`"`) {
 			t.Errorf("no #%s", id)

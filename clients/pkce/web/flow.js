@@ -6,6 +6,7 @@ import { authorizeInFrame } from "/chrome/frame.js";
 import { answerError, requestJSON } from "/chrome/http.js";
 import { verifyIDToken } from "/chrome/idtoken.js";
 import { toBase64url } from "/chrome/jwt.js";
+import * as dpop from "./dpop.js"; // binds the tokens to a key, if a person wants it
 import { sessionOf } from "./session.js";
 
 /** @typedef {{issuer: string, client_id: string, api: string, home: string, scope: string}} Config */
@@ -62,6 +63,7 @@ async function authorizationURL(provider, config, transaction, more = {}) {
   url.searchParams.set("nonce", transaction.nonce);
   url.searchParams.set("code_challenge", toBase64url(digest));
   url.searchParams.set("code_challenge_method", "S256");
+  if (dpop.on()) url.searchParams.set("dpop_jkt", await dpop.thumbprint()); // RFC 9449 §10: the code is for this key alone
   for (const [name, value] of Object.entries(more)) url.searchParams.set(name, value);
   return url.href;
 }
@@ -79,7 +81,7 @@ export async function signIn(config) {
   sessionStorage.setItem(keys.transaction, JSON.stringify(transaction));
   steps.add("Made state, nonce and verifier, and kept them in session storage", { spec: "RFC 7636 §4.1" });
   const url = await authorizationURL(provider, config, transaction);
-  steps.add("Went to the provider with state, nonce and the verifier's SHA-256 (code_challenge)", { spec: "RFC 7636 §4.3", channel: "front" });
+  steps.add(`Went to the provider with state, nonce and the verifier's SHA-256 (code_challenge)${dpop.on() ? ", and the thumbprint of this site's key (dpop_jkt, RFC 9449 §10)" : ""}`, { spec: "RFC 7636 §4.3", channel: "front" });
   location.assign(url);
   await new Promise(() => {}); // the page is on its way out
 }
@@ -147,7 +149,7 @@ function checkResponse(params, transaction, provider) {
  * @param {string} code
  */
 async function redeem(provider, config, transaction, code) {
-  const answer = await requestJSON("The token endpoint", provider.token_endpoint, {
+  const answer = await dpop.send("The token endpoint", provider.token_endpoint, {
     method: "POST",
     body: new URLSearchParams({
       grant_type: "authorization_code",
@@ -158,7 +160,7 @@ async function redeem(provider, config, transaction, code) {
     }),
   });
   if (!answer.ok) throw answerError("The token endpoint", answer, "RFC 6749 §5.2, RFC 7636 §4.6");
-  steps.add("Redeemed the code with the verifier", { spec: "RFC 7636 §4.5", channel: "back" });
+  steps.add(`Redeemed the code with the verifier${dpop.on() ? " and a proof of the key, to which the tokens are bound now (RFC 9449 §5)" : ""}`, { spec: "RFC 7636 §4.5", channel: "back" });
   const fresh = readTokens(answer.body, config);
 
   // 11. Believe the ID token only after every check of idtoken.js. OpenID Connect Core §3.1.3.7.
@@ -172,14 +174,15 @@ async function redeem(provider, config, transaction, code) {
 }
 
 /**
- * The token endpoint's answer. RFC 6749 §5.1.
+ * The token endpoint's answer, of the kind that was asked for. RFC 6749 §5.1, RFC 9449 §5.
  * @param {any} body
  * @param {Config} config
  * @returns {Tokens}
  */
 function readTokens(body, config) {
-  if (typeof body?.access_token !== "string" || String(body.token_type).toLowerCase() !== "bearer") {
-    throw new FlowError("token_type", { title: "The token endpoint's answer cannot be used", expected: "access_token, token_type Bearer", arrived: `token_type ${shown(body?.token_type)}`, section: "RFC 6749 §5.1, §7.1" });
+  const type = dpop.on() ? "DPoP" : "Bearer";
+  if (typeof body?.access_token !== "string" || String(body.token_type).toLowerCase() !== type.toLowerCase()) {
+    throw new FlowError("token_type", { title: "The token endpoint's answer cannot be used", expected: `access_token, token_type ${type}`, arrived: `token_type ${shown(body?.token_type)}`, section: "RFC 6749 §5.1, §7.1" });
   }
   return {
     accessToken: body.access_token,
@@ -198,7 +201,7 @@ function readTokens(body, config) {
  * @param {Tokens} fresh
  */
 async function userinfo(provider, { accessToken, claims }) {
-  const answer = await requestJSON("The userinfo endpoint", provider.userinfo_endpoint, { headers: { Authorization: `Bearer ${accessToken}` } });
+  const answer = await dpop.send("The userinfo endpoint", provider.userinfo_endpoint, {}, accessToken);
   if (!answer.ok) throw answerError("The userinfo endpoint", answer, "OpenID Connect Core §5.3.3");
   mustEqual("userinfo-sub", { title: "The userinfo answer speaks of another user", expected: claims.sub, arrived: answer.body?.sub, section: "OpenID Connect Core §5.3.2" });
   steps.add("Asked userinfo for the name, and checked that it is the same user", { spec: "OpenID Connect Core §5.3.2", channel: "back" });
@@ -208,14 +211,14 @@ async function userinfo(provider, { accessToken, claims }) {
 // ── Use ──────────────────────────────────────────────────────────────────────
 
 /**
- * 13. Call the API with the access token in the header. RFC 6750 §2.1.
+ * 13. Call the API with the access token in the header. RFC 6750 §2.1, RFC 9449 §7.1.
  * @param {Config} config
  * @param {string} path
  * @param {RequestInit} [init]
  */
 export async function callAPI(config, path, init = {}) {
-  const answer = await requestJSON("The API", config.api + path, { ...init, headers: { ...init.headers, Authorization: `Bearer ${tokens?.accessToken}` } });
-  steps.add(`Called the API: ${init.method ?? "GET"} ${path}, answered ${answer.status}`, { spec: "RFC 6750 §2.1", channel: "back" });
+  const answer = await dpop.send("The API", config.api + path, init, tokens?.accessToken);
+  steps.add(`Called the API: ${init.method ?? "GET"} ${path}, answered ${answer.status}`, { spec: dpop.on() ? "RFC 9449 §7.1" : "RFC 6750 §2.1", channel: "back" });
   return answer;
 }
 
@@ -241,7 +244,7 @@ async function refresh(config) {
   if (!tokens?.refreshToken) throw new FlowError("refresh_token", { title: "This page holds no refresh token", detail: "The provider issues one only when offline_access was granted. Renew silently instead.", section: "OpenID Connect Core §11" });
   const old = tokens;
   const provider = await discover(config);
-  const answer = await requestJSON("The token endpoint", provider.token_endpoint, {
+  const answer = await dpop.send("The token endpoint", provider.token_endpoint, {
     method: "POST",
     body: new URLSearchParams({ grant_type: "refresh_token", refresh_token: tokens.refreshToken, client_id: config.client_id }),
   });

@@ -111,7 +111,7 @@ export function showIDToken(token) {
 }
 
 const statusNotes = /** @type {Record<number, string>} */ ({
-  401: "The API did not accept the token: expired, revoked or not meant for it. Renew or sign in again. (RFC 6750 §3.1)",
+  401: "The API did not accept the token: expired, revoked, not meant for it, or sent without the key that it is bound to. Renew or sign in again. (RFC 6750 §3.1, RFC 9449 §7.1)",
   403: "The token is valid but does not allow this. (RFC 6750 §3.1, insufficient_scope)",
   502: "The backend could not reach the API.",
   503: "The API, or what stands before it, is not working at the moment.",

@@ -1,7 +1,7 @@
 // Requests to the provider and the API, with a clear text when nobody answers.
 import { FlowError } from "./errors.js";
 
-/** @typedef {{status: number, ok: boolean, body: any, challenge: string | null}} Answer */
+/** @typedef {{status: number, ok: boolean, body: any, challenge: string | null, nonce: string | null}} Answer nonce: for the next DPoP proof (RFC 9449 §8) */
 
 /**
  * Sends a request and reads JSON. It throws only when there is no answer at all
@@ -35,7 +35,7 @@ export async function requestJSON(party, url, init = {}) {
   } catch {
     if (response.ok) throw new FlowError("not-json", { title: `${party} answered something else than JSON`, arrived: `status ${response.status}` });
   }
-  return { status: response.status, ok: response.ok, body, challenge: response.headers.get("WWW-Authenticate") };
+  return { status: response.status, ok: response.ok, body, challenge: response.headers.get("WWW-Authenticate"), nonce: response.headers.get("DPoP-Nonce") };
 }
 
 /**

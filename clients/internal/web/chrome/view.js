@@ -84,7 +84,7 @@ const meanings = /** @type {Record<string, string>} */ ({
   nbf: "not valid before",
   iat: "when it was issued",
   auth_time: "when the user last signed in at the provider",
-  nonce: "ties it to this browser's request (OIDC Core §3.1.2.1)",
+  nonce: "ties it to this browser's request (OIDC Core §3.1.2.1), or a DPoP proof to its server's time (RFC 9449 §8)",
   at_hash: "ties the access token to it (OIDC Core §3.1.3.6)",
   c_hash: "ties the code to it (OIDC Core §3.3.2.11)",
   s_hash: "ties the state to it",
@@ -93,6 +93,11 @@ const meanings = /** @type {Record<string, string>} */ ({
   jti: "the token's own id",
   sid: "the provider's session (Front-Channel Logout §3)",
   scope: "what it allows",
+  cnf: "the key that it is bound to, by its thumbprint jkt (RFC 9449 §6.1)",
+  jwk: "the public key that verifies it (RFC 9449 §4.2)",
+  htm: "for requests of this method only (RFC 9449 §4.2)",
+  htu: "for requests to this URL only (RFC 9449 §4.2)",
+  ath: "for this access token only: its SHA-256 (RFC 9449 §4.2)",
 });
 const moments = new Set(["exp", "nbf", "iat", "auth_time", "updated_at"]);
 

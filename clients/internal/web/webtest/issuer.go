@@ -31,6 +31,8 @@ type Lies struct {
 	// Session is the script of the page at /session, which is what the metadata
 	// name as check_session_iframe and session_state is for; "" = there is none.
 	Session string
+	// Nonce is what a DPoP proof must hold (RFC 9449 §8); "" asks for none.
+	Nonce string
 }
 
 // Issuer is a provider, and a resource server at /api/me, that signs everybody
@@ -52,6 +54,8 @@ type Issuer struct {
 type Request struct {
 	Path string
 	Form url.Values
+	// Authorization and Proof are the headers Authorization and DPoP.
+	Authorization, Proof string
 	// Location is where an answer redirected to.
 	Location string
 }
@@ -92,7 +96,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	w.Header().Set("Access-Control-Allow-Origin", "*")
-	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
+	w.Header().Set("Access-Control-Expose-Headers", "DPoP-Nonce")
 	if r.Method == http.MethodOptions {
 		return
 	}
@@ -100,14 +105,20 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	entry := Request{Path: r.URL.Path, Form: r.Form}
+	entry := Request{Path: r.URL.Path, Form: r.Form, Authorization: r.Header.Get("Authorization"), Proof: r.Header.Get("DPoP")}
+	if entry.Proof != "" && i.lies.Nonce != "" && claim(entry.Proof, "nonce") != i.lies.Nonce {
+		w.Header().Set("DPoP-Nonce", i.lies.Nonce)
+		writeJSON(w, http.StatusBadRequest, map[string]any{"error": "use_dpop_nonce"})
+		i.requests = append(i.requests, entry)
+		return
+	}
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
 		writeJSON(w, http.StatusOK, changed(i.metadata(), i.lies.Metadata))
 	case "/authorize":
 		entry.Location = i.authorize(r.Form)
 	case "/token":
-		i.token(w, r.Form)
+		i.token(w, entry)
 	case "/jwks":
 		writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: i.key.Public(), KeyID: "1", Use: "sig", Algorithm: "RS256"}}})
 	case "/userinfo":
@@ -180,7 +191,8 @@ func (i *Issuer) signIn() {
 	}
 }
 
-func (i *Issuer) token(w http.ResponseWriter, form url.Values) {
+func (i *Issuer) token(w http.ResponseWriter, asked Request) {
+	form := asked.Form
 	request, ok := i.codes[form.Get("code")]
 	delete(i.codes, form.Get("code"))
 	if form.Get("grant_type") == "refresh_token" {
@@ -199,6 +211,9 @@ func (i *Issuer) token(w http.ResponseWriter, form url.Values) {
 		status = http.StatusOK
 		answer = map[string]any{
 			"access_token": access, "token_type": "Bearer", "expires_in": 600, "refresh_token": next, "id_token": i.idToken(request, access),
+		}
+		if asked.Proof != "" {
+			answer["token_type"] = "DPoP"
 		}
 	}
 	if i.lies.Token != nil {
@@ -233,6 +248,21 @@ func (i *Issuer) idToken(request url.Values, access string) string {
 		panic(err) // as above
 	}
 	return compact
+}
+
+// claim reads a text claim of a JWT, and checks nothing.
+func claim(jwt, name string) string {
+	parts := strings.Split(jwt, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims map[string]any
+	if err != nil || json.Unmarshal(raw, &claims) != nil {
+		return ""
+	}
+	text, _ := claims[name].(string)
+	return text
 }
 
 func changed(document map[string]any, lie func(map[string]any)) map[string]any {
