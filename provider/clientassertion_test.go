@@ -66,7 +66,7 @@ func publicKeys(t *testing.T, keys ...crypto.Signer) map[string]any {
 }
 
 // signed is a compact JWS of claims with a "typ" and, if not "", a "kid".
-func signed(t *testing.T, alg jose.SignatureAlgorithm, key any, kid, typ string, claims any) string {
+func signed(t *testing.T, alg jose.SignatureAlgorithm, key any, kid, typ string, claims any) string { //nolint:revive // a JWS has that many parts
 	t.Helper()
 	options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ))
 	if kid != "" {

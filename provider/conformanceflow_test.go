@@ -150,7 +150,7 @@ var idTokenClaims = []string{
 // checkIDToken checks an ID token as the suite does, OIDC Core §2, §3.1.3.7.
 func (rp *suiteRP) checkIDToken(raw string, p params) map[string]any {
 	rp.Helper()
-	claims := rp.verifyJWT(raw, "RS256")
+	claims := rp.verifyJWT(raw)
 	now := time.Now()
 	at := func(name string) time.Time {
 		seconds, ok := claims[name].(float64)

@@ -166,7 +166,7 @@ func moduleBackChannel(m *moduleRun) {
 		m.Fatalf("posted: %v", posted)
 	}
 	raw := posted[0].form.Get("logout_token")
-	claims := m.verifyJWT(raw, "RS256")
+	claims := m.verifyJWT(raw)
 	events, _ := claims["events"].(map[string]any)
 	event, _ := events["http://schemas.openid.net/event/backchannel-logout"].(map[string]any)
 	iat, _ := claims["iat"].(float64)

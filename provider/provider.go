@@ -103,19 +103,8 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		if c.ResourceServer != "" {
 			p.resources = union(p.resources, []string{c.ResourceServer})
 		}
-		if c.InsecureHTTPRedirectURIs {
-			p.log.WarnContext(ctx, "insecure_http_redirect_uris is on", "client", c.ID)
-		}
 	}
-	if cfg.InsecurePrivateAddresses {
-		p.log.WarnContext(ctx, "insecure_private_addresses is on")
-	}
-	if p.unsignedIDTokens {
-		p.log.WarnContext(ctx, "insecure_unsigned_id_tokens is on")
-	}
-	if p.requests.InsecureUnsignedObjects {
-		p.log.WarnContext(ctx, "insecure_unsigned_request_objects is on")
-	}
+	p.warn(ctx, &cfg)
 	p.outbound = newOutbound(&cfg)
 	p.clientKeys = newClientKeys(p.outbound)
 	if demo {
@@ -134,6 +123,24 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	}
 	p.handler = p.routes()
 	return p, nil
+}
+
+// warn says at the start which checks are off.
+func (p *Provider) warn(ctx context.Context, cfg *Config) {
+	for _, c := range cfg.Clients {
+		if c.InsecureHTTPRedirectURIs {
+			p.log.WarnContext(ctx, "insecure_http_redirect_uris is on", "client", c.ID)
+		}
+	}
+	if cfg.InsecurePrivateAddresses {
+		p.log.WarnContext(ctx, "insecure_private_addresses is on")
+	}
+	if cfg.InsecureUnsignedIDTokens {
+		p.log.WarnContext(ctx, "insecure_unsigned_id_tokens is on")
+	}
+	if cfg.Requests.InsecureUnsignedObjects {
+		p.log.WarnContext(ctx, "insecure_unsigned_request_objects is on")
+	}
 }
 
 // start makes what depends on keys.
