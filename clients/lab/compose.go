@@ -97,6 +97,7 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 		return fmt.Errorf("lab: provider: %w", err)
 	}
 	c.lab.opened(op, p.Close)
+	c.lab.provider = p
 	c.serve(op, p)
 	return nil
 }

@@ -78,6 +78,7 @@ type Lab struct {
 	log      *slog.Logger
 	parties  []Party
 	recorder *recorder.Log
+	provider *provider.Provider
 	handlers map[string]http.Handler // by party
 	dispatch http.Handler            // by host, in layout "hosts"
 	tls      *tls.Config             // nil: plain http
@@ -210,6 +211,9 @@ func (l *Lab) Origin(name string) string { return origins(l.parties)[name] }
 
 // Parties lists the parties, the home page first.
 func (l *Lab) Parties() []Party { return slices.Clone(l.parties) }
+
+// Provider is the lab's provider.
+func (l *Lab) Provider() *provider.Provider { return l.provider }
 
 // Recorder has the HTTP exchanges between the parties.
 func (l *Lab) Recorder() *recorder.Log { return l.recorder }

@@ -107,7 +107,7 @@ func (a *app) serveUntil(ctx context.Context, ln net.Listener, config *tls.Confi
 		return fmt.Errorf("cannot serve: %w", err)
 	case <-ctx.Done():
 	}
-	a.logger.InfoContext(ctx, "shutting down")
+	a.logger.InfoContext(ctx, "shutting down", "listen", ln.Addr().String())
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
 	if err := server.Shutdown(bounded); err != nil {

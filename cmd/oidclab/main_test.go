@@ -92,8 +92,8 @@ func poll(ts *testscript.TestScript, path string) []byte {
 	}
 }
 
-// waitForReady: "ready FILE" waits until the ready file is there, and sets
-// ISSUER, PORT, PID and CA from it, and of a lab each party's origin: PARTY_bff.
+// waitForReady: "ready FILE" waits until the ready file is there, and sets from
+// it ISSUER, PORT, PID, CA, CONTROL, and of a lab each party's origin: PARTY_bff.
 func waitForReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready FILE")
@@ -106,6 +106,7 @@ func waitForReady(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("ISSUER", line.Issuer)
 	ts.Setenv("PORT", strconv.Itoa(line.Port))
 	ts.Setenv("PID", strconv.Itoa(line.PID))
+	ts.Setenv("CONTROL", line.Control)
 	ts.Setenv("CA", line.CA)
 	for name, origin := range line.Parties {
 		ts.Setenv("PARTY_"+strings.ReplaceAll(name, "-", "_"), origin)

@@ -29,6 +29,8 @@ type readyLine struct {
 	PID    int    `json:"pid"`
 	// With --tls, the file that holds the local CA.
 	CA string `json:"ca,omitempty"`
+	// With --control, the control plane's URL.
+	Control string `json:"control,omitempty"`
 	// Of a lab: the home page, and each party's origin by its name.
 	Home    string            `json:"home,omitempty"`
 	Parties map[string]string `json:"parties,omitempty"`

@@ -47,7 +47,7 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&a.logFormat, "log-format", "text", "log as text or json")
 	completes(root, "log-level", "debug", "info", "warn", "error")
 	completes(root, "log-format", "text", "json")
-	root.AddCommand(a.newUp(), a.newServe(), a.newLogin(), newHealthcheck(), newVersion())
+	root.AddCommand(a.newUp(), a.newServe(), a.newLogin(), newKeys(), newHealthcheck(), newVersion())
 	return root
 }
 

@@ -26,6 +26,7 @@ type serveOptions struct {
 	data    string
 	explain bool
 	tls     tlsOptions
+	control controlOptions
 	ready   ready
 	// noRegistration turns dynamic registration off.
 	noRegistration bool
@@ -64,6 +65,7 @@ func (a *app) newServe() *cobra.Command {
 	flags.BoolVar(&o.explain, "explain", false, "say in error answers which check failed")
 	flags.BoolVar(&o.noRegistration, "no-registration", false, "let no client register itself")
 	o.tls.flags(flags)
+	o.control.flags(flags)
 	o.ready.flags(flags)
 	return cmd
 }
@@ -102,11 +104,16 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 		issuer = issuerAt(o.tls.scheme(), ln.Addr(), o.listen)
 	}
 
-	// 2. The certificate, which is for the issuer's host.
+	// 2. The certificate, which is for the issuer's host, and the control plane.
 	secure, err := a.secureServe(ctx, o, issuer)
 	if err != nil {
 		return err
 	}
+	control, err := a.openControl(ctx, &o.control, secure.server)
+	if err != nil {
+		return err
+	}
+	defer control.close()
 
 	// 3. The store.
 	store, closeStore, err := a.openStore(o.data)
@@ -135,11 +142,11 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	defer func() { err = firstError(err, op.Close()) }()
 
 	// 5. Serve, and say so once it is true.
-	line := readyLine{Issuer: issuer, Port: portOf(ln.Addr()), CA: secure.ca}
+	line := readyLine{Issuer: issuer, Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address()}
 	return o.ready.run(ctx,
-		func(ctx context.Context) error { return a.serveUntil(ctx, ln, secure.server, op) },
+		control.beside(a, func(ctx context.Context) error { return a.serveUntil(ctx, ln, secure.server, op) }, op.Control),
 		func(ctx context.Context) error {
-			return o.ready.announce(ctx, out, line, secure.checkSelf(issuer, ln.Addr().String()), func(w io.Writer) error { return o.greet(w, &cfg, secure) })
+			return o.ready.announce(ctx, out, line, secure.checkSelf(issuer, ln.Addr().String()), func(w io.Writer) error { return o.greet(w, &cfg, secure, control) })
 		})
 }
 
@@ -197,7 +204,7 @@ func nativeClient() provider.Client {
 }
 
 // greet tells a person where things are.
-func (o *serveOptions) greet(w io.Writer, cfg *provider.Config, secure *security) error {
+func (o *serveOptions) greet(w io.Writer, cfg *provider.Config, secure *security, control *controlListener) error {
 	var clients []string
 	for _, c := range cfg.Clients {
 		clients = append(clients, c.ID)
@@ -214,6 +221,7 @@ func (o *serveOptions) greet(w io.Writer, cfg *provider.Config, secure *security
 	fmt.Fprintf(table, "  users\t%s\n", userList(cfg.Users))
 	fmt.Fprintf(table, "  registration\t%s\n", registrationText(&cfg.Registration))
 	fmt.Fprintf(table, "  data\t%s\n", data)
+	control.greet(table)
 	secure.greet(table)
 	fmt.Fprintf(table, "\nCtrl-C stops it.\n")
 	return table.Flush()

@@ -27,6 +27,8 @@ type upOptions struct {
 	noRegistration bool
 	tls            tlsOptions
 	ready          ready
+	// control says where commands are taken.
+	control controlOptions
 }
 
 func (a *app) newUp() *cobra.Command {
@@ -65,6 +67,7 @@ func (a *app) newUp() *cobra.Command {
 	flags.BoolVar(&o.fresh, "fresh", false, "forget the state first, but not the local CA")
 	flags.BoolVar(&o.noRegistration, "no-registration", false, "let no client register itself")
 	o.tls.flags(flags)
+	o.control.flags(flags)
 	o.ready.flags(flags)
 	completes(cmd, "layout", string(lab.Hosts), string(lab.Ports))
 	return cmd
@@ -104,7 +107,7 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	}
 	defer ln.Close()
 
-	// 2. The certificate, which is for all parties' hosts.
+	// 2. The certificate, which is for all parties' hosts, and the control plane.
 	if err := lab.CheckLayout(lab.Layout(o.layout), o.opHost); err != nil {
 		return labError(o.data, err)
 	}
@@ -112,6 +115,11 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	if err != nil {
 		return err
 	}
+	control, err := a.openControl(ctx, &o.control, secure.server)
+	if err != nil {
+		return err
+	}
+	defer control.close()
 
 	// 3. The directory. What could fail before must not cost anybody their state.
 	if err := makeDir(o.data); err != nil {
@@ -142,7 +150,7 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	defer func() { err = firstError(err, l.Close()) }()
 
 	// 5. Serve, and say so once it is true.
-	line := readyLine{Issuer: l.Issuer(), Port: portOf(ln.Addr()), CA: secure.ca, Home: l.HomeURL(), Parties: map[string]string{}}
+	line := readyLine{Issuer: l.Issuer(), Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address(), Home: l.HomeURL(), Parties: map[string]string{}}
 	for _, p := range l.Parties() {
 		line.Parties[p.Name] = p.Origin
 	}
@@ -150,8 +158,8 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	if o.layout == string(lab.Ports) {
 		addr = "" // the provider has a port of its own
 	}
-	return o.ready.run(ctx, l.Serve, func(ctx context.Context) error {
-		return o.ready.announce(ctx, out, line, secure.checkSelf(l.Issuer(), addr), func(w io.Writer) error { return o.greet(w, l, file, secure) })
+	return o.ready.run(ctx, control.beside(a, l.Serve, l.Provider().Control), func(ctx context.Context) error {
+		return o.ready.announce(ctx, out, line, secure.checkSelf(l.Issuer(), addr), func(w io.Writer) error { return o.greet(w, l, file, secure, control) })
 	})
 }
 
@@ -181,7 +189,7 @@ func labError(dir string, err error) error {
 }
 
 // greet tells a person where to click.
-func (o *upOptions) greet(w io.Writer, l *lab.Lab, file *provider.File, secure *security) error {
+func (o *upOptions) greet(w io.Writer, l *lab.Lab, file *provider.File, secure *security, control *controlListener) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "The lab is running. It is not for production. Open\n\n  %s\n\n", l.HomeURL())
 	for _, p := range l.Parties()[1:] { // the first one is the home page
@@ -190,6 +198,7 @@ func (o *upOptions) greet(w io.Writer, l *lab.Lab, file *provider.File, secure *
 	fmt.Fprintf(table, "\n  users\t%s\n", userList(file.Users))
 	fmt.Fprintf(table, "  registration\t%s\n", registrationText(&file.Registration))
 	fmt.Fprintf(table, "  data\t%s\n", o.data)
+	control.greet(table)
 	secure.greet(table)
 	fmt.Fprintf(table, "\nOn the command line: oidclab login --issuer %s\nCtrl-C stops it.\n", l.Issuer())
 	return table.Flush()
