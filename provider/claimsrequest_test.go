@@ -218,6 +218,20 @@ func TestClaimsNameTheUser(t *testing.T) {
 	wantRedirectError(t, op, page, "query", "login_required")
 }
 
+// OIDC Core §3.1.2.1: a hint only names the user, whoever it was issued to.
+func TestHintOfAnotherClient(t *testing.T) {
+	op := providertest.Start(t, nil)
+	b, _ := signedIn(t, op)
+	for username, want := range map[string]string{"alice": "", "bob": "login_required"} {
+		callback := providertest.NewBrowser(t).SignIn(authorizeURL(op, webRequest().with(params{"response_type": "code id_token"})), username, username)
+		hint := response(t, callback).Get("id_token")
+		page := b.Get(authorizeURL(op, codeRequest().with(params{"prompt": "none", "id_token_hint": hint})))
+		if got := response(t, page.Callback).Get("error"); got != want {
+			t.Errorf("of %s: error %q, want %q", username, got, want)
+		}
+	}
+}
+
 // A request for claims may be longer than other parameters.
 func TestClaimsMayBeLong(t *testing.T) {
 	op := providertest.Start(t, nil)

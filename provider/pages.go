@@ -353,7 +353,20 @@ func scopeDescription(name string) string {
 }
 
 // claimDescription says the same of a claim that is asked for by its name.
-func claimDescription(name string) string { return "See your " + strings.ReplaceAll(name, "_", " ") }
+func claimDescription(name string) string {
+	switch name {
+	case "email_verified":
+		return "See whether your email address is verified"
+	case "phone_number_verified":
+		return "See whether your phone number is verified"
+	case "updated_at":
+		return "See when your profile was last changed"
+	case "zoneinfo":
+		return "See your time zone"
+	default:
+		return "See your " + strings.ReplaceAll(name, "_", " ")
+	}
+}
 
 // errorWords are the title of an error and the advice for it.
 func errorWords(code string) (title, hint string) {
