@@ -122,7 +122,7 @@ func TestAuthorizeErrorsGoWhereTheSpecificationSays(t *testing.T) {
 				t.Fatalf("no redirect but %d:\n%s", page.Status, page.Body)
 			}
 			got := onlyIn(t, page.Callback, rt.place)
-			wantSessionState(t, got.Get("session_state"), providertest.PublicClient, "http://rp.localhost:1", "")
+			wantSessionState(t, got.Get("session_state"), "http://rp.localhost:1", "")
 			got.Del("session_state") // of this error alone
 			wantErrorParameters(t, op, got, "login_required")
 		})

@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // stateCookie tells the page at /session, by its script, whether the session has
@@ -31,8 +32,8 @@ func (p *Provider) browserState(session *ssoSession) string {
 }
 
 // setBrowserState gives the browser the state of its session. The cookie ends
-// with the session, which clients then notice.
-func (p *Provider) setBrowserState(w http.ResponseWriter, session *ssoSession) {
+// with what is left of the session's life, which clients then notice.
+func (p *Provider) setBrowserState(w http.ResponseWriter, session *ssoSession, life time.Duration) {
 	cookie := &http.Cookie{ //nolint:gosec // a script reads it; for Secure see sso.go
 		Name: p.cookieName(stateCookie), Value: p.browserState(session), Path: "/",
 		Secure: p.secure, SameSite: http.SameSiteLaxMode,
@@ -40,10 +41,9 @@ func (p *Provider) setBrowserState(w http.ResponseWriter, session *ssoSession) {
 	if p.secure {
 		cookie.SameSite = http.SameSiteNoneMode // the page is in a frame on other sites
 	}
+	cookie.MaxAge = -1 // for nobody's there is none
 	if session != nil {
-		cookie.Expires = session.ExpiresAt
-	} else {
-		cookie.MaxAge = -1
+		cookie.MaxAge = max(1, int(life/time.Second))
 	}
 	http.SetCookie(w, cookie)
 }
@@ -51,9 +51,14 @@ func (p *Provider) setBrowserState(w http.ResponseWriter, session *ssoSession) {
 // keepBrowserState mends a cookie that does not fit the session: the session
 // has expired, or a restarted browser has forgotten it.
 func (p *Provider) keepBrowserState(w http.ResponseWriter, r *http.Request, session *ssoSession) {
-	if p.readCookie(r, stateCookie) != p.browserState(session) {
-		p.setBrowserState(w, session)
+	if p.readCookie(r, stateCookie) == p.browserState(session) {
+		return
 	}
+	var life time.Duration
+	if session != nil {
+		life = time.Until(session.ExpiresAt)
+	}
+	p.setBrowserState(w, session, life)
 }
 
 // sessionState is the response parameter of that name (Session Management §2):

@@ -17,13 +17,14 @@ import (
 	"github.com/oidclab/oidclab/provider/providertest"
 )
 
-// wantSessionState recomputes a session_state as Session Management §3.2 has it.
-func wantSessionState(t *testing.T, got, client, origin, browserState string) {
+// wantSessionState recomputes a session_state of the public client as Session
+// Management §3.2 has it.
+func wantSessionState(t *testing.T, got, origin, browserState string) {
 	t.Helper()
 	hash, salt, _ := strings.Cut(got, ".")
-	sum := sha256.Sum256([]byte(client + " " + origin + " " + browserState + " " + salt))
+	sum := sha256.Sum256([]byte(providertest.PublicClient + " " + origin + " " + browserState + " " + salt))
 	if len(salt) < 16 || hash != hex.EncodeToString(sum[:]) {
-		t.Errorf("session_state %q is not of %s at %s in state %q", got, client, origin, browserState)
+		t.Errorf("session_state %q is not of %s in state %q", got, origin, browserState)
 	}
 }
 
@@ -70,7 +71,7 @@ func TestSessionState(t *testing.T) {
 				}
 				return
 			}
-			wantSessionState(t, got.Get("session_state"), providertest.PublicClient, tt.origin, state)
+			wantSessionState(t, got.Get("session_state"), tt.origin, state)
 			if seen[got.Get("session_state")] {
 				t.Error("the same session_state twice")
 			}
@@ -79,12 +80,12 @@ func TestSessionState(t *testing.T) {
 	}
 	t.Run("form_post", func(t *testing.T) {
 		rec := op.do(t, http.MethodGet, "/authorize?"+codeRequest().with(params{"response_mode": "form_post"}).values().Encode(), nil, nil)
-		wantSessionState(t, inputs(t, rec.Body.String()).Get("session_state"), providertest.PublicClient, origin, state)
+		wantSessionState(t, inputs(t, rec.Body.String()).Get("session_state"), origin, state)
 	})
 	t.Run("signed", func(t *testing.T) {
 		got := op.authorize(t, codeRequest().with(params{"response_mode": "jwt"}))
 		signed, _ := claimsOf(t, got.Get("response"))["session_state"].(string)
-		wantSessionState(t, signed, providertest.PublicClient, origin, state)
+		wantSessionState(t, signed, origin, state)
 		if got.Has("session_state") {
 			t.Error("a session_state beside the signed one")
 		}
@@ -101,14 +102,14 @@ func TestSessionStateOfErrors(t *testing.T) {
 	if got.Get("error") != "login_required" {
 		t.Fatalf("answer %v", got)
 	}
-	wantSessionState(t, got.Get("session_state"), providertest.PublicClient, origin, "")
+	wantSessionState(t, got.Get("session_state"), origin, "")
 
 	op.authorize(t, online())
 	got = op.authorize(t, silent)
 	if got.Get("error") != "consent_required" {
 		t.Fatalf("answer %v", got)
 	}
-	wantSessionState(t, got.Get("session_state"), providertest.PublicClient, origin, op.cookies["op_browser_state"])
+	wantSessionState(t, got.Get("session_state"), origin, op.cookies["op_browser_state"])
 
 	for _, change := range []params{{"prompt": "none login"}, {"prompt": "", "max_age": "x"}, {"scope": "email", "nonce": ""}} {
 		if got := op.authorize(t, silent.with(change)); !got.Has("error") || got.Has("session_state") {
@@ -173,9 +174,15 @@ func TestBrowserStateEndsWithTheSession(t *testing.T) {
 		form.Set("username", "alice")
 		form.Set("password", "alice")
 		for _, cookie := range op.do(t, http.MethodPost, "/login", form, nil).Result().Cookies() {
-			if want := time.Now().Add(8 * time.Hour); cookie.Name == "op_browser_state" && !cookie.Expires.Equal(want) {
-				t.Errorf("ends at %s, want %s", cookie.Expires, want)
+			if want := 8 * 3600; cookie.Name == "op_browser_state" && cookie.MaxAge != want {
+				t.Errorf("ends after %d s, want %d", cookie.MaxAge, want)
 			}
+		}
+		time.Sleep(7 * time.Hour)
+		op.cookies["op_browser_state"] = "" // lost, and given again for what is left
+		rec := op.do(t, http.MethodGet, "/authorize?"+codeRequest().with(params{"prompt": "none"}).values().Encode(), nil, nil)
+		if cookies := rec.Result().Cookies(); len(cookies) != 1 || cookies[0].MaxAge != 3600 {
+			t.Errorf("cookies %v, want one for an hour", cookies)
 		}
 	})
 }

@@ -56,8 +56,14 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	// 6. Back to the client, by way of a page where the browser tells those
-	//    that hear of it by the front channel. Front-Channel Logout §3.
+	// 6. Back to the client.
+	p.afterLogout(w, req, session, frames)
+}
+
+// afterLogout sends the browser back to the client, by way of a page where it
+// tells those that hear of the logout by the front channel (Front-Channel
+// Logout §3), or leaves it on that page.
+func (p *Provider) afterLogout(w http.ResponseWriter, req *logoutRequest, session *ssoSession, frames []string) {
 	back := req.returnURL()
 	if back != "" && len(frames) == 0 && req.isConfirmed(session) {
 		p.redirect(w, back)
@@ -76,7 +82,7 @@ func (p *Provider) signOut(ctx context.Context, w http.ResponseWriter, work *wor
 		return nil, err
 	}
 	p.setCookie(w, sessionCookie, "")
-	p.setBrowserState(w, nil)
+	p.setBrowserState(w, nil, 0)
 	p.log.InfoContext(ctx, "signed out", "sub", session.Subject)
 	clients := p.participants(ctx, session.SID)
 	p.waitForClients(ctx, p.tellByBackChannel(ctx, session.SID, clients))

@@ -78,7 +78,7 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 	}
 	started := &ssoSession{Session: session, user: u}
 	p.setCookie(w, sessionCookie, value)
-	p.setBrowserState(w, started)
+	p.setBrowserState(w, started, time.Duration(p.lifetimes.Session))
 	if before != nil && before.SID != session.SID {
 		p.tellByBackChannel(ctx, before.SID, p.participants(ctx, before.SID))
 	}
