@@ -5,17 +5,26 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 GO            ?= go
+FUZZTIME      ?= 20s
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # The settings are shared with neighbouring projects; a lone checkout has a copy.
 LINT_CONFIG   ?= $(firstword $(wildcard ../shared/golangci.yml) .golangci.yml)
 
-.PHONY: help test lint demo build tools golden
+.PHONY: help test fuzz lint demo build tools golden
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 test: tools ## install what the tests need, then run everything with the race detector
 	$(GO) test -race -timeout 30m ./...
+
+fuzz: ## run each fuzz target for 20 s, or for FUZZTIME=2m
+	@for folder in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$($(GO) test -list '^Fuzz' "$$folder" | grep '^Fuzz'); do \
+			echo "$$folder $$target"; \
+			$(GO) test "$$folder" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
+		done; \
+	done
 
 lint: ## check formatting, style and the import rules
 	$(GO) run $(GOLANGCI_LINT) run --config $(LINT_CONFIG) ./...
