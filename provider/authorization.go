@@ -84,8 +84,12 @@ func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest)
 // validate runs the checks.
 func (p *Provider) validate(ctx context.Context, a *authorization) error {
 	for _, step := range []func(context.Context, *authorization) error{
-		p.checkClient, p.resolveRequest, p.checkRedirectURI, // from here on errors are redirected
-		p.checkSource, p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource, p.checkProofKey, p.checkKeyBinding,
+		p.checkClient,
+		p.resolveRequest,   // a request object or a pushed request becomes parameters
+		p.checkRedirectURI, // from here on errors are redirected
+		p.checkSource,
+		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource,
+		p.checkProofKey, p.checkKeyBinding, // what the code will be bound to
 		p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
 		p.checkWithEngine,
 	} {
