@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -28,9 +29,7 @@ func provers() map[string]prover {
 	for _, part := range []map[string]prover{
 		endpointProvers(), requestProvers(), objectProvers(), responseProvers(), clientProvers(), logoutProvers(),
 	} {
-		for name, p := range part {
-			all[name] = p
-		}
+		maps.Copy(all, part)
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -168,9 +169,7 @@ func (p *proving) claims(asked string) map[string]any {
 		"response_type": "code id_token token", "scope": "openid profile email address phone groups", "claims": asked,
 	}))
 	claims := claimsOf(p.T, got.Get("id_token"))
-	for name, value := range get(p.T, p.member("userinfo_endpoint"), bearer(got.Get("access_token"))).Body {
-		claims[name] = value
-	}
+	maps.Copy(claims, get(p.T, p.member("userinfo_endpoint"), bearer(got.Get("access_token"))).Body)
 	return claims
 }
 

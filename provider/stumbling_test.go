@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -89,9 +90,7 @@ func unknownGrant(t *testing.T, op *providertest.Server) {
 func asserted(t *testing.T, op *providertest.Server, changes map[string]any) answer {
 	t.Helper()
 	claims := assertionClaims(op, keyClient)
-	for name, value := range changes {
-		claims[name] = value
-	}
+	maps.Copy(claims, changes)
 	assertion := signed(t, jose.ES256, rpKeys()[jose.ES256], "", "JWT", claims)
 	return postForm(t, op.URL()+"/token", asserting(assertion), nil)
 }

@@ -112,13 +112,22 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		i.requests = append(i.requests, entry)
 		return
 	}
+	i.answer(w, r, &entry)
+	i.requests = append(i.requests, entry)
+	if entry.Location != "" {
+		http.Redirect(w, r, entry.Location, http.StatusSeeOther) //nolint:gosec // it has no registered clients: it serves one test
+	}
+}
+
+// answer is what each path has to say.
+func (i *Issuer) answer(w http.ResponseWriter, r *http.Request, entry *Request) {
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
 		writeJSON(w, http.StatusOK, changed(i.metadata(), i.lies.Metadata))
 	case "/authorize":
 		entry.Location = i.authorize(r.Form)
 	case "/token":
-		i.token(w, entry)
+		i.token(w, *entry)
 	case "/jwks":
 		writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: i.key.Public(), KeyID: "1", Use: "sig", Algorithm: "RS256"}}})
 	case "/userinfo":
@@ -134,10 +143,6 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		entry.Location = r.Form.Get("post_logout_redirect_uri") + "?" + url.Values{"state": {r.Form.Get("state")}}.Encode()
 	default:
 		http.NotFound(w, r)
-	}
-	i.requests = append(i.requests, entry)
-	if entry.Location != "" {
-		http.Redirect(w, r, entry.Location, http.StatusSeeOther) //nolint:gosec // it has no registered clients: it serves one test
 	}
 }
 
