@@ -72,7 +72,7 @@ func TestRegisterRefusesMetadata(t *testing.T) {
 		{"an unknown application type", document{"application_type": "mobile"}, metadata, "application_type 'mobile' is not web or native"},
 		{"an unknown scope", document{"scope": "openid notes:read"}, metadata, "scope 'notes:read' is not known"},
 		{"an unknown subject type", document{"subject_type": "private"}, metadata, "subject_type 'private' is not one of public, pairwise"},
-		{"no algorithm", document{"id_token_signed_response_alg": "none"}, metadata, "id_token_signed_response_alg 'none' is not one of"},
+		{"no algorithm", document{"id_token_signed_response_alg": "none"}, metadata, "id_token_signed_response_alg 'none' is for a provider with insecure_unsigned_id_tokens"},
 		{"an algorithm with the secret", document{"id_token_signed_response_alg": "HS256"}, metadata, "id_token_signed_response_alg 'HS256' is not one of"},
 
 		{"a negative age", document{"default_max_age": -1}, metadata, "default_max_age -1 is negative"},
