@@ -20,7 +20,7 @@ func TestProviderCallsClients(t *testing.T) {
 		t.Run(fmt.Sprint(allowed), func(t *testing.T) {
 			l := start(t, func(c *lab.Config) {
 				c.InsecurePrivateAddresses = allowed
-				keys := "http://frontenddriven-backend.lab.localhost:" + port(t, "http://"+c.Listener.Addr().String()) + "/jwks"
+				keys := "http://op.lab.localhost:" + port(t, "http://"+c.Listener.Addr().String()) + "/jwks"
 				c.Clients = []provider.Client{{ID: "signer", TokenEndpointAuthMethod: "private_key_jwt", GrantTypes: []string{"client_credentials"}, JWKSURI: keys}}
 			})
 			got := l.forgeAssertion(t, "signer")
@@ -32,7 +32,7 @@ func TestProviderCallsClients(t *testing.T) {
 			}
 			calls := 0
 			for _, e := range l.Recorder().Exchanges() {
-				if e.From == "provider" && e.To == "frontenddriven-backend" && e.Path == "/jwks" && e.Status == http.StatusOK {
+				if e.From == "provider" && e.To == "provider" && e.Path == "/jwks" && e.Status == http.StatusOK {
 					calls++
 				}
 			}

@@ -54,7 +54,7 @@ func TestTamperedState(t *testing.T) {
 	eachClient(t, func(t *testing.T, l *running, tab *browsertest.Tab, client string) {
 		t.Helper()
 		callback := l.callback(t, tab, client)
-		tab.Navigate(strings.Replace(callback, "state=", "state=x", 1))
+		tab.Navigate(strings.Replace(callback, "&state=", "&state=x", 1))
 		tab.WaitText("#error", "state")
 		l.wantSignedOut(tab, client)
 	})
