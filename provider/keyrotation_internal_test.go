@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/oidclab/oidclab/storage"
 )
 
@@ -39,6 +41,23 @@ func TestRetirement(t *testing.T) {
 		if len(keys) != len(want) || len(want) > 2*13 {
 			t.Errorf("minute %d: %d keys, want %d", i, len(keys), len(want))
 		}
+	}
+}
+
+// TestSignerByTheClock: the last key that has begun to sign, or else the first.
+func TestSignerByTheClock(t *testing.T) {
+	at := func(minute int) time.Time { return time.Unix(0, 0).Add(time.Duration(minute) * time.Minute) }
+	key := func(id string, from time.Time) *signingKey {
+		return &signingKey{JSONWebKey: jose.JSONWebKey{KeyID: id, Algorithm: "ES256"}, from: from}
+	}
+	set := &signingSet{keys: []*signingKey{key("a", at(1)), key("b", at(3)), key("c", at(5))}}
+	for minute, want := range []string{"a", "a", "a", "b", "b", "c", "c"} {
+		if got := set.signer(jose.ES256, at(minute)); got == nil || got.KeyID != want {
+			t.Errorf("minute %d: %v, want %s", minute, got, want)
+		}
+	}
+	if set.signer(jose.RS256, at(1)) != nil || (*signingSet)(nil).signer(jose.ES256, at(1)) != nil {
+		t.Error("a key that is not there")
 	}
 }
 

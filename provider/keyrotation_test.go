@@ -214,6 +214,20 @@ func TestOverlapFollowsTheLongestLifetime(t *testing.T) {
 	}
 }
 
+// TestOverlapOfShortTokens: a sign-out may be told, and an authorization response
+// be signed, with a key whose ID tokens live for a second only.
+func TestOverlapOfShortTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		second := provider.Duration(time.Second)
+		op := serving(t, provider.Config{Lifetimes: provider.Lifetimes{IDToken: second, AccessToken: second}})
+		rotateNow(t, op)
+		pass(3 * notice)
+		wantKeys(t, op, 0, 1)
+		pass(2 * notice)
+		wantKeys(t, op, 0, 0)
+	})
+}
+
 // TestRestartInMidRotation: the store has all that there is to know.
 func TestRestartInMidRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

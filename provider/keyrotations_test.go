@@ -93,6 +93,9 @@ func TestProcessesShareKeys(t *testing.T) {
 
 		rotateNow(t, one)
 		tokens := one.token(t, redeem(one.code(t)))
+		if a := other.token(t, refreshRequest(tokens.text("refresh_token"))); a.Status != http.StatusOK {
+			t.Errorf("the processes have secrets of their own: %d %s", a.Status, a.Raw)
+		}
 		if got := other.userinfo(t, tokens.text("access_token")); got != http.StatusOK {
 			t.Errorf("a token signed with a key that the other process has just made: %d", got)
 		}
