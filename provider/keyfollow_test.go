@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -196,14 +197,20 @@ func TestRotationWhileTokensAreIssued(t *testing.T) {
 func TestQuickKeysDoNotWait(t *testing.T) {
 	made := make(chan struct{})
 	store := &faultyStore{Store: storagetest.NewModel(), broken: map[string]bool{}, onCommit: func(c storage.Changes) error {
-		if len(c.Keys) > 0 && c.Keys[0].Algorithm == "RS256" {
+		if slices.ContainsFunc(c.Keys, func(k storage.Key) bool { return k.Algorithm == "RS256" }) {
 			<-made
 		}
 		return nil
 	}}
 	op := serving(t, provider.Config{Store: store})
 	credentials := url.Values{"grant_type": {"client_credentials"}}
-	if a := op.answer(t, http.MethodPost, "/token", credentials, asWeb); a.Status != http.StatusOK {
+	bounded, cancelBounded := context.WithTimeout(t.Context(), time.Minute) // it would wait for ever
+	defer cancelBounded()
+	asWebNow := func(r *http.Request) {
+		asWeb(r)
+		*r = *r.WithContext(bounded)
+	}
+	if a := op.answer(t, http.MethodPost, "/token", credentials, asWebNow); a.Status != http.StatusOK {
 		t.Errorf("a token with ES256: %d %s", a.Status, a.Raw)
 	}
 	impatient, cancel := context.WithCancel(t.Context())

@@ -154,7 +154,7 @@ func (k *keyring) upkeep(stored []storage.Key, now time.Time) (keyPlan, error) {
 }
 
 // rotated adds a successor to each key that signs last, unless that one has not
-// begun to.
+// begun to, and a first key where there is none.
 func (p keyPlan) rotated(now, from time.Time) (keyPlan, error) {
 	var algorithms []jose.SignatureAlgorithm
 	for _, alg := range signingAlgorithms {
@@ -164,8 +164,8 @@ func (p keyPlan) rotated(now, from time.Time) (keyPlan, error) {
 				published++
 			}
 		}
-		switch {
-		case activeFrom(*p.last(alg)).After(now):
+		switch last := p.last(alg); {
+		case last != nil && activeFrom(*last).After(now):
 		case published >= maxSigningKeys:
 			return p, ErrTooManyKeys
 		default:

@@ -193,6 +193,25 @@ func TestTooManyKeys(t *testing.T) {
 	})
 }
 
+// TestRotationOfAStoreThatLacksKeys: somebody took them away.
+func TestRotationOfAStoreThatLacksKeys(t *testing.T) {
+	store := storagetest.NewModel()
+	op := serving(t, provider.Config{Store: store})
+	if err := store.Commit(t.Context(), storage.Changes{DeleteKeys: []string{current(t, op, "ES384")}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Sweep(t.Context(), time.Now().Add(time.Hour), 100); err != nil { // long after the key was made
+		t.Fatal(err)
+	}
+	rotate(t, op)
+	if next := states(t, op, "ES256")[provider.KeyNext]; len(next) != 1 {
+		t.Errorf("next: %v", next)
+	}
+	if all := states(t, op, "ES384"); len(all[provider.KeyNext])+len(all[provider.KeyRetiring]) != 0 {
+		t.Errorf("the first key of an algorithm waits: %v", all)
+	}
+}
+
 // TestFixedKeysDoNotRotate: neither by command nor, so New says, by schedule.
 func TestFixedKeysDoNotRotate(t *testing.T) {
 	op := serving(t, provider.Config{FixedKeys: fixedKeys()})

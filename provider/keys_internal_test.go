@@ -1,9 +1,13 @@
 package provider
 
 import (
+	"bytes"
+	"context"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,6 +106,66 @@ func TestKeyringVerifies(t *testing.T) {
 				t.Errorf("verify: %v, %v", claims, err)
 			}
 		})
+	}
+}
+
+// meetingStore lets two who read the keys first wait for each other.
+type meetingStore struct {
+	storage.Store
+	mu    sync.Mutex
+	reads int
+	both  chan struct{}
+}
+
+func (s *meetingStore) Keys(ctx context.Context) ([]storage.Key, error) {
+	keys, err := s.Store.Keys(ctx)
+	s.mu.Lock()
+	s.reads++
+	reads := s.reads
+	s.mu.Unlock()
+	switch {
+	case reads == 2:
+		close(s.both)
+	case reads < 2:
+		<-s.both
+	}
+	return keys, err
+}
+
+// TestOneSecret: two processes that begin on an empty store at once.
+func TestOneSecret(t *testing.T) {
+	store := &meetingStore{Store: storagetest.NewModel(), both: make(chan struct{})}
+	secrets := make([][]byte, 2)
+	var all sync.WaitGroup
+	for i := range secrets {
+		all.Go(func() {
+			var err error
+			if secrets[i], err = masterSecret(t.Context(), store); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if len(secrets[0]) != 32 || !bytes.Equal(secrets[0], secrets[1]) {
+		t.Errorf("secrets %x and %x", secrets[0], secrets[1])
+	}
+}
+
+// TestSecretThatIsTakenAway: no second one is made at once, and nobody hangs.
+func TestSecretThatIsTakenAway(t *testing.T) {
+	store := storagetest.NewModel()
+	if _, err := masterSecret(t.Context(), store); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := store.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Commit(t.Context(), storage.Changes{DeleteKeys: []string{keys[0].ID}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := masterSecret(t.Context(), store); !errors.Is(err, storage.ErrSeen) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -228,7 +228,7 @@ func (p keyPlan) withNew(algorithms []jose.SignatureAlgorithm, now, from time.Ti
 // firstOf is the condition to be the first that makes something. It need not
 // hold longer than a process may take between reading the keys and storing them.
 func firstOf(what string, now time.Time) storage.Once {
-	return storage.Once{ID: onceID("key", what), ExpiresAt: now.Add(time.Hour)}
+	return storage.Once{ID: onceID("key", what), ExpiresAt: now.Add(10 * time.Minute)}
 }
 
 // newSigningKey makes a key for alg. Its "kid" is the RFC 7638 thumbprint. RS256
