@@ -125,19 +125,31 @@ func (p *Provider) assertionAudiences(r *http.Request) []string {
 // checkAssertionTime: RFC 7523 §3 has exp as a must, nbf and iat as an option.
 func checkAssertionTime(claims jwt.Claims, now time.Time) error {
 	section := rfc("7523", "3")
-	moment := now.UTC().Format(time.RFC3339)
-	at := func(d *jwt.NumericDate) string { return d.Time().UTC().Format(time.RFC3339) }
 	switch {
 	case claims.Expiry == nil:
-		return refuseAssertion("client_assertion has no exp.", "a time after "+moment, "", section)
-	case !now.Add(-clockSkew).Before(claims.Expiry.Time()):
-		return refuseAssertion("client_assertion has expired.", "an exp after "+moment, at(claims.Expiry), section)
+		return refuseAssertion("client_assertion has no exp.", "a time after "+moment(now), "", section)
 	case claims.Expiry.Time().After(now.Add(maxAssertionLife + clockSkew)):
-		return refuseAssertion("exp of client_assertion is too far away.", "at most "+maxAssertionLife.String()+" from now", at(claims.Expiry), section)
-	case claims.NotBefore != nil && claims.NotBefore.Time().After(now.Add(clockSkew)):
-		return refuseAssertion("client_assertion is not valid yet.", "an nbf before "+moment, at(claims.NotBefore), section)
-	case claims.IssuedAt != nil && claims.IssuedAt.Time().After(now.Add(clockSkew)):
-		return refuseAssertion("client_assertion comes from the future.", "an iat before "+moment, at(claims.IssuedAt), section)
+		return refuseAssertion("exp of client_assertion is too far away.", "at most "+maxAssertionLife.String()+" from now", moment(claims.Expiry.Time()), section)
+	}
+	if reason, expected, arrived := untimely(claims, now); reason != "" {
+		return refuseAssertion("client_assertion "+reason+".", expected, arrived, section)
 	}
 	return nil
 }
+
+// untimely says why a client's JWT is not good now, to follow its name, or "".
+// What it does not say of its time is not asked for (RFC 7519 §4.1.4 to §4.1.6).
+func untimely(claims jwt.Claims, now time.Time) (reason, expected, arrived string) {
+	switch {
+	case claims.Expiry != nil && !now.Add(-clockSkew).Before(claims.Expiry.Time()):
+		return "has expired", "an exp after " + moment(now), moment(claims.Expiry.Time())
+	case claims.NotBefore != nil && claims.NotBefore.Time().After(now.Add(clockSkew)):
+		return "is not valid yet", "an nbf before " + moment(now), moment(claims.NotBefore.Time())
+	case claims.IssuedAt != nil && claims.IssuedAt.Time().After(now.Add(clockSkew)):
+		return "comes from the future", "an iat before " + moment(now), moment(claims.IssuedAt.Time())
+	}
+	return "", "", ""
+}
+
+// moment is a time as messages write it.
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }

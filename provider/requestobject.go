@@ -164,9 +164,6 @@ func (p *Provider) parseRequestObject(c *client, raw string) (*jwt.JSONWebToken,
 // checkObjectClaims reads the object's claims about itself. None of them is a
 // must (OIDC Core §6.1), but what is there has to be right.
 func (p *Provider) checkObjectClaims(c *client, claims jwt.Claims) error {
-	now := time.Now()
-	moment := now.UTC().Format(time.RFC3339)
-	at := func(d *jwt.NumericDate) string { return d.Time().UTC().Format(time.RFC3339) }
 	switch {
 	case claims.Issuer != "" && claims.Issuer != c.ID:
 		return badRequestObject("has a wrong iss", c.ID, claims.Issuer)
@@ -175,12 +172,9 @@ func (p *Provider) checkObjectClaims(c *client, claims jwt.Claims) error {
 		return badRequestObject("has the sub of a client assertion", "no sub", claims.Subject)
 	case len(claims.Audience) > 0 && !claims.Audience.Contains(p.issuer):
 		return badRequestObject("is for somebody else", p.issuer, strings.Join(claims.Audience, " "))
-	case claims.Expiry != nil && !now.Add(-clockSkew).Before(claims.Expiry.Time()):
-		return badRequestObject("has expired", "an exp after "+moment, at(claims.Expiry))
-	case claims.NotBefore != nil && claims.NotBefore.Time().After(now.Add(clockSkew)):
-		return badRequestObject("is not valid yet", "an nbf before "+moment, at(claims.NotBefore))
-	case claims.IssuedAt != nil && claims.IssuedAt.Time().After(now.Add(clockSkew)):
-		return badRequestObject("comes from the future", "an iat before "+moment, at(claims.IssuedAt))
+	}
+	if reason, expected, arrived := untimely(claims, time.Now()); reason != "" {
+		return badRequestObject(reason, expected, arrived)
 	}
 	return nil
 }
