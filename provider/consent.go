@@ -17,7 +17,7 @@ var errDenied = refuse(fosite.ErrAccessDenied, check{What: "The user denied the 
 // handleConsent serves GET and POST /consent.
 func (p *Provider) handleConsent(w http.ResponseWriter, r *http.Request) {
 	ctx, work := p.begin(r.Context())
-	// 1. The page belongs to a pending request and to the user who is signed in.
+	// 1. The page belongs to a pending request.
 	in, ok := p.openInteraction(ctx, w, r)
 	if !ok {
 		return
@@ -26,22 +26,9 @@ func (p *Provider) handleConsent(w http.ResponseWriter, r *http.Request) {
 		p.redirectSealed(w, r, pathDevice, in.a.pending)
 		return
 	}
-	session, err := p.currentSession(r)
-	if err != nil {
-		p.pageError(w, r, err)
-		return
-	}
-	if p.needsLogin(in.a, session) != "" {
-		p.redirectSealed(w, r, pathLogin, in.a.pending)
-		return
-	}
-	if r.Method != http.MethodPost {
-		p.showConsent(w, r, in, session)
-		return
-	}
-	// 2. The form was sent from our own page in this browser.
-	if !p.checkCSRF(r, in.form.Get("csrf")) {
-		p.pageError(w, r, errForeignForm)
+	// 2. Somebody is signed in, and sent the form from our own page.
+	session, ok := p.decider(w, r, in, p.showConsent)
+	if !ok {
 		return
 	}
 	// 3. The decision.
@@ -58,6 +45,27 @@ func (p *Provider) handleConsent(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.pageError(w, r, errNoDecision(in.form.Get("decision")))
 	}
+}
+
+// decider returns the session of whoever decides on the pending request of a
+// page, if the request carries the decision. Otherwise it answers: with the
+// login, with the page itself, which show writes, or with an error for a form
+// that our own page did not send.
+func (p *Provider) decider(w http.ResponseWriter, r *http.Request, in *interaction, show func(http.ResponseWriter, *http.Request, *interaction, *ssoSession)) (*ssoSession, bool) {
+	session, err := p.currentSession(r)
+	switch {
+	case err != nil:
+		p.pageError(w, r, err)
+	case p.needsLogin(in.a, session) != "":
+		p.redirectSealed(w, r, pathLogin, in.a.pending)
+	case r.Method != http.MethodPost:
+		show(w, r, in, session)
+	case !p.checkCSRF(r, in.form.Get("csrf")):
+		p.pageError(w, r, errForeignForm)
+	default:
+		return session, true
+	}
+	return nil, false
 }
 
 func errNoDecision(arrived string) error {

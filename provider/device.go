@@ -188,9 +188,9 @@ func (h *deviceGrant) restore(ctx context.Context, req fosite.AccessRequester, c
 	if err != nil {
 		return err
 	}
-	request, ok := req.(*fosite.AccessRequest)
-	if !ok {
-		return fmt.Errorf("fosite made a %T, not an AccessRequest", req)
+	request, err := accessRequest(req)
+	if err != nil {
+		return err
 	}
 	request.SetID(grant.ID)
 	request.SetSession(granted.Session)

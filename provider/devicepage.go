@@ -80,7 +80,7 @@ func (p *Provider) deviceRequest(ctx context.Context, pending pendingRequest) (*
 // decision.
 func (p *Provider) decideDevice(w http.ResponseWriter, r *http.Request, form url.Values) {
 	ctx, work := p.begin(r.Context())
-	// 1. The page belongs to a device that waits and to who is signed in.
+	// 1. The page belongs to a device that waits.
 	in, ok := p.openForm(ctx, w, r, form)
 	if !ok {
 		return
@@ -91,22 +91,9 @@ func (p *Provider) decideDevice(w http.ResponseWriter, r *http.Request, form url
 		}))
 		return
 	}
-	session, err := p.currentSession(r)
-	if err != nil {
-		p.pageError(w, r, err)
-		return
-	}
-	if p.needsLogin(in.a, session) != "" {
-		p.redirectSealed(w, r, pathLogin, in.a.pending)
-		return
-	}
-	if r.Method != http.MethodPost {
-		p.showDeviceConsent(w, r, in, session)
-		return
-	}
-	// 2. The form was sent from our own page in this browser.
-	if !p.checkCSRF(r, in.form.Get("csrf")) {
-		p.pageError(w, r, errForeignForm)
+	// 2. Somebody is signed in, and sent the form from our own page.
+	session, ok := p.decider(w, r, in, p.showDeviceConsent)
+	if !ok {
 		return
 	}
 	// 3. The decision.

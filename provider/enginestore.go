@@ -30,7 +30,7 @@ var (
 )
 
 // errNotSupported answers calls that our own client authentication never makes.
-var errNotSupported = errors.New("client assertions are not supported")
+var errNotSupported = errors.New("client assertions are not checked here")
 
 func (s engineStore) GetClient(ctx context.Context, id string) (fosite.Client, error) {
 	c, err := s.p.engineClient(ctx, id)

@@ -152,12 +152,21 @@ func (p *Provider) refine(req fosite.AccessRequester, form url.Values, work *wor
 	return err
 }
 
+// accessRequest is fosite's own request, whose fields can be set.
+func accessRequest(req fosite.AccessRequester) (*fosite.AccessRequest, error) {
+	request, ok := req.(*fosite.AccessRequest)
+	if !ok {
+		return nil, fmt.Errorf("fosite made a %T, not an AccessRequest", req)
+	}
+	return request, nil
+}
+
 // narrowAudience applies the resource parameter to the new access token, and
 // only to that. More than was granted is refused. RFC 8707 §2.2.
 func narrowAudience(req fosite.AccessRequester, form url.Values) error {
-	request, ok := req.(*fosite.AccessRequest)
-	if !ok {
-		return fmt.Errorf("fosite made a %T, not an AccessRequest", req)
+	request, err := accessRequest(req)
+	if err != nil {
+		return err
 	}
 	audience, err := narrowedAudience(form, request.GrantedAudience, request.GrantedAudience)
 	request.GrantedAudience = audience
@@ -183,9 +192,9 @@ func narrowScope(req fosite.AccessRequester, form url.Values) error {
 		}
 		narrowed = append(narrowed, scope)
 	}
-	request, ok := req.(*fosite.AccessRequest)
-	if !ok {
-		return fmt.Errorf("fosite made a %T, not an AccessRequest", req)
+	request, err := accessRequest(req)
+	if err != nil {
+		return err
 	}
 	request.GrantedScope = narrowed
 	return nil
