@@ -83,12 +83,7 @@ func (p *Provider) replaceRegistration(w http.ResponseWriter, r *http.Request, r
 	// 3. One change after the other, each on top of what is stored by then.
 	p.registrar.changing.Lock()
 	defer p.registrar.changing.Unlock()
-	record, _, err = p.authenticateRegistration(r)
-	if err != nil {
-		p.registrationError(w, r, err)
-		return
-	}
-	before, err := p.registeredClient(record)
+	record, before, err := p.currentRegistration(r)
 	if err != nil {
 		p.registrationError(w, r, err)
 		return
@@ -108,6 +103,17 @@ func (p *Provider) replaceRegistration(w http.ResponseWriter, r *http.Request, r
 	p.origins.remove(before.RedirectURIs)
 	p.log.InfoContext(ctx, "client registration replaced", "client", record.ID)
 	p.writeRegistration(w, r, http.StatusOK, registration{record, token, secret})
+}
+
+// currentRegistration returns the record as it is by now, if it is still there,
+// and the client in it. The caller holds registrar.changing.
+func (p *Provider) currentRegistration(r *http.Request) (storage.Client, *client, error) {
+	record, _, err := p.authenticateRegistration(r)
+	if err != nil {
+		return record, nil, err
+	}
+	c, err := p.registeredClient(record)
+	return record, c, err
 }
 
 // checkUpdate: RFC 7592 §2.2 says what must be in an update and what must not.
@@ -141,12 +147,7 @@ func (p *Provider) deleteRegistration(w http.ResponseWriter, r *http.Request) {
 	ctx, work := p.begin(r.Context())
 	p.registrar.changing.Lock()
 	defer p.registrar.changing.Unlock()
-	record, _, err := p.authenticateRegistration(r) // it may be gone by now
-	if err != nil {
-		p.registrationError(w, r, err)
-		return
-	}
-	before, err := p.registeredClient(record)
+	record, before, err := p.currentRegistration(r)
 	if err != nil {
 		p.registrationError(w, r, err)
 		return
