@@ -89,19 +89,7 @@ func object(t *testing.T, alg jose.SignatureAlgorithm, m members) string {
 // signedText is a compact JWS of any text.
 func signedText(t *testing.T, payload string) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: rpKeys()[jose.ES256]}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jws, err := signer.Sign([]byte(payload))
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := jws.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
+	return compact(t, jose.JSONWebKey{Key: rpKeys()[jose.ES256]}, "JWT", payload)
 }
 
 // newECKey is a key that nobody registered.
