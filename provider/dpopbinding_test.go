@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/oidclab/oidclab/provider/providertest"
 )
 
@@ -226,4 +228,28 @@ func TestDeviceTokensAreBound(t *testing.T) {
 	refresh := refreshRequest(tokens.text("refresh_token")).with(params{"client_id": deviceClient})
 	wantError(t, tokenRequest(t, op, newDPoPKey(t), refresh, nil), 400, "invalid_grant")
 	wantBound(t, tokenRequest(t, op, key, refresh, nil), key)
+}
+
+// TestRequestObjectBindsTheCode: dpop_jkt in a request object is stronger than
+// one beside it, also when the object is pushed.
+func TestRequestObjectBindsTheCode(t *testing.T) {
+	op := startWithObjects(t)
+	key, other := newDPoPKey(t), newDPoPKey(t)
+	raw := object(t, jose.ES256, objectMembers(op, objectClient).with(members{"dpop_jkt": key.thumbprint(t)}))
+	request := byValue(objectClient, raw)
+	for name, p := range map[string]params{
+		"by value":            request,
+		"beside another":      request.with(params{"dpop_jkt": other.thumbprint(t)}),
+		"pushed":              pushed(objectClient, push(t, op, request, nil)),
+		"pushed with a proof": pushed(objectClient, push(t, op, request, withProof(key.proof(t, http.MethodPost, op.URL()+"/par", "", nil)))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			code := redeem(signIn(t, op, p).Get("code")).with(params{"client_id": objectClient})
+			wantError(t, tokenRequest(t, op, dpopKey{}, code, nil), 400, "invalid_grant")
+			wantError(t, tokenRequest(t, op, other, code, nil), 400, "invalid_grant")
+			wantBound(t, tokenRequest(t, op, key, code, nil), key)
+		})
+	}
+	a := postForm(t, op.URL()+"/par", request, withProof(other.proof(t, http.MethodPost, op.URL()+"/par", "", nil)))
+	wantError(t, a, 400, "invalid_dpop_proof")
 }

@@ -150,3 +150,17 @@ func TestNoNonceUnlessAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestNonceWithAPushedRequest: RFC 9449 §10.1, as at the token endpoint.
+func TestNonceWithAPushedRequest(t *testing.T) {
+	op, key := serving(t, provider.Config{DPoPNonce: true}), newDPoPKey(t)
+	push := func(change func(jws)) answer {
+		proof := key.proof(t, http.MethodPost, "http://op.localhost/par", "", change)
+		return op.answer(t, http.MethodPost, "/par", codeRequest().values(), withProof(proof))
+	}
+	a := push(nil)
+	wantError(t, a, 400, "use_dpop_nonce")
+	if a := push(withClaim("nonce", a.Header.Get("DPoP-Nonce"))); a.Status != http.StatusCreated {
+		t.Errorf("with the nonce: %d %s", a.Status, a.Raw)
+	}
+}
