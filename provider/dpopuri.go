@@ -25,7 +25,8 @@ func comparableURI(raw string) string {
 }
 
 // decodeUnreserved decodes those percent-encodings that mean the same as the
-// character, and writes the others in upper case (RFC 3986 §6.2.2.1, §6.2.2.2).
+// character (RFC 3986 §6.2.2.2). The others stay: no path of ours has any, in
+// whichever case of letters.
 func decodeUnreserved(path string) string {
 	var b strings.Builder
 	for len(path) > 0 {
@@ -34,7 +35,7 @@ func decodeUnreserved(path string) string {
 			path = path[1:]
 			continue
 		}
-		code := strings.ToUpper(path[:3])
+		code := path[:3]
 		if plain, err := url.PathUnescape(code); err == nil && isUnreserved(plain) {
 			code = plain
 		}

@@ -106,10 +106,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	entry := Request{Path: r.URL.Path, Form: r.Form, Authorization: r.Header.Get("Authorization"), Proof: r.Header.Get("DPoP")}
-	if entry.Proof != "" && i.lies.Nonce != "" && claim(entry.Proof, "nonce") != i.lies.Nonce {
-		w.Header().Set("DPoP-Nonce", i.lies.Nonce)
-		writeJSON(w, http.StatusBadRequest, map[string]any{"error": "use_dpop_nonce"})
-		i.requests = append(i.requests, entry)
+	if i.asksForNonce(w, entry) {
 		return
 	}
 	i.answer(w, r, &entry)
@@ -144,6 +141,17 @@ func (i *Issuer) answer(w http.ResponseWriter, r *http.Request, entry *Request) 
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// asksForNonce refuses a proof without the nonce that there has to be.
+func (i *Issuer) asksForNonce(w http.ResponseWriter, asked Request) bool {
+	if asked.Proof == "" || i.lies.Nonce == "" || claim(asked.Proof, "nonce") == i.lies.Nonce {
+		return false
+	}
+	w.Header().Set("DPoP-Nonce", i.lies.Nonce)
+	writeJSON(w, http.StatusBadRequest, map[string]any{"error": "use_dpop_nonce"})
+	i.requests = append(i.requests, asked)
+	return true
 }
 
 func (i *Issuer) metadata() map[string]any {
