@@ -115,10 +115,12 @@ func checkControlToken(r *http.Request, token string) *controlRefusal {
 func (p *Provider) controlKeys(w http.ResponseWriter, r *http.Request) { p.answerKeys(w, r, nil) }
 
 // controlRotateKeys serves POST /keys/rotate. {"now": true} lets the next keys
-// sign at once. That they are published already is no error: "changed" says so.
+// sign at once, {"algs": ["RS256"]} leaves the other algorithms' keys alone. That
+// they are published already is no error: "changed" says so.
 func (p *Provider) controlRotateKeys(w http.ResponseWriter, r *http.Request) {
 	var command struct {
-		Now bool `json:"now"`
+		Now  bool     `json:"now"`
+		Algs []string `json:"algs"`
 	}
 	if err := readCommand(w, r, &command); err != nil {
 		p.controlError(w, r, err)
@@ -128,8 +130,10 @@ func (p *Provider) controlRotateKeys(w http.ResponseWriter, r *http.Request) {
 	if command.Now {
 		rotate = p.RotateKeysNow
 	}
-	err := rotate(r.Context())
+	err := rotate(r.Context(), command.Algs...)
 	switch {
+	case errors.Is(err, ErrUnknownAlgorithm):
+		p.controlError(w, r, &controlRefusal{http.StatusBadRequest, "invalid_request", "algs: " + err.Error() + "."})
 	case errors.Is(err, ErrKeysFixed), errors.Is(err, ErrTooManyKeys):
 		p.controlError(w, r, &controlRefusal{http.StatusConflict, "conflict", err.Error()})
 	case err != nil && !errors.Is(err, ErrRotationPending):

@@ -75,6 +75,9 @@ func TestControlKeys(t *testing.T) {
 		{"again", `{"now": false}`, false, 5, 5, 0},
 		{"activate", `{"now": true}`, true, 0, 5, 5},
 		{"replace", `{"now": true}`, true, 0, 5, 10},
+		{"publish one", `{"algs": ["RS256"]}`, true, 1, 5, 10},
+		{"the same again", `{"algs": ["RS256"]}`, false, 1, 5, 10},
+		{"replace another one", `{"algs": ["EdDSA"], "now": true}`, true, 1, 5, 11},
 	}
 	for _, step := range steps {
 		a := op.command(t, "", "POST /keys/rotate", step.body, nil)
@@ -158,6 +161,8 @@ func TestControlRefuses(t *testing.T) {
 		{"a member twice", "", "POST /keys/rotate", `{"now": false, "now": true}`, nil, 400, "invalid_request"},
 		{"an unknown member", "", "POST /keys/rotate", `{"later": true}`, nil, 400, "invalid_request"},
 		{"text for a truth value", "", "POST /keys/rotate", `{"now": "yes"}`, nil, 400, "invalid_request"},
+		{"an unknown algorithm", "", "POST /keys/rotate", `{"algs": ["RS256", "HS256"]}`, nil, 400, "invalid_request"},
+		{"no list of algorithms", "", "POST /keys/rotate", `{"algs": "RS256"}`, nil, 400, "invalid_request"},
 		{"a large body", "", "POST /keys/rotate", `{"now": ` + strings.Repeat(" ", 64<<10) + "true}", nil, 413, "invalid_request"},
 		{"a command by GET", "", "GET /keys/rotate", "", nil, 405, "invalid_request"},
 		{"a list by POST", "", "POST /keys", `{}`, nil, 405, "invalid_request"},

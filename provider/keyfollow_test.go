@@ -311,7 +311,7 @@ func TestKeysComeLater(t *testing.T) {
 		if err := op.provider().Ready(t.Context()); !errors.Is(err, errStore) {
 			t.Errorf("ready: %v", err)
 		}
-		for _, rotate := range []func(context.Context) error{op.provider().RotateKeys, op.provider().RotateKeysNow} {
+		for _, rotate := range []func(context.Context, ...string) error{op.provider().RotateKeys, op.provider().RotateKeysNow} {
 			if err := rotate(t.Context()); !errors.Is(err, errStore) {
 				t.Errorf("rotate: %v", err)
 			}

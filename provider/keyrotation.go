@@ -50,6 +50,8 @@ const (
 
 // Reasons for which keys do not rotate.
 var (
+	// ErrUnknownAlgorithm says that the provider does not sign with an algorithm.
+	ErrUnknownAlgorithm = errors.New("unknown signing algorithm")
 	// ErrRotationPending says that the next keys are published already.
 	ErrRotationPending = errors.New("the next signing keys are published already")
 	// ErrKeysFixed says that the configuration has fixed keys.
@@ -143,81 +145,114 @@ func (k *keyring) upkeep(stored []storage.Key, now time.Time) (keyPlan, error) {
 	if err != nil || k.policy.every == 0 {
 		return plan, err
 	}
-	due := slices.ContainsFunc(signingAlgorithms, func(alg jose.SignatureAlgorithm) bool {
+	due := slices.DeleteFunc(slices.Clone(signingAlgorithms), func(alg jose.SignatureAlgorithm) bool {
 		next := activeFrom(*plan.last(alg)).Add(k.policy.every)
-		return !next.Add(-k.policy.lead).After(now)
+		return next.Add(-k.policy.lead).After(now)
 	})
-	if !due {
-		return plan, nil
-	}
-	return plan.rotated(now, now.Add(k.policy.lead))
+	return plan.rotated(due, now, now.Add(k.policy.lead))
 }
 
-// rotated adds a successor to each key that signs last, unless that one has not
-// begun to, and a first key where there is none.
-func (p keyPlan) rotated(now, from time.Time) (keyPlan, error) {
-	var algorithms []jose.SignatureAlgorithm
-	for _, alg := range signingAlgorithms {
+// rotated adds a successor to the last key of each of the algorithms.
+func (p keyPlan) rotated(algorithms []jose.SignatureAlgorithm, now, from time.Time) (keyPlan, error) {
+	for _, alg := range algorithms {
 		published := 0
 		for _, key := range p.keys {
 			if key.Algorithm == string(alg) {
 				published++
 			}
 		}
-		switch last := p.last(alg); {
-		case last != nil && activeFrom(*last).After(now):
-		case published >= maxSigningKeys:
+		if published >= maxSigningKeys {
 			return p, ErrTooManyKeys
-		default:
-			algorithms = append(algorithms, alg)
 		}
 	}
 	return p.withNew(algorithms, now, from)
 }
 
-// activated lets the keys that are published sign from now on.
-func (p keyPlan) activated(now time.Time) keyPlan {
+// pending returns those of the algorithms whose next key is published, and signs
+// nothing yet, and the others.
+func (p keyPlan) pending(algorithms []jose.SignatureAlgorithm, now time.Time) (pending, others []jose.SignatureAlgorithm) {
+	for _, alg := range algorithms {
+		if last := p.last(alg); last != nil && activeFrom(*last).After(now) {
+			pending = append(pending, alg)
+		} else {
+			others = append(others, alg)
+		}
+	}
+	return pending, others
+}
+
+// activated lets the published keys of the algorithms sign from now on.
+func (p keyPlan) activated(algorithms []jose.SignatureAlgorithm, now time.Time) keyPlan {
 	p.keys = slices.Clone(p.keys)
 	for i := range p.keys {
-		if activeFrom(p.keys[i]).After(now) {
+		if slices.Contains(algorithms, jose.SignatureAlgorithm(p.keys[i].Algorithm)) && activeFrom(p.keys[i]).After(now) {
 			p.keys[i].ActiveFrom = now
 		}
 	}
 	return p
 }
 
-// rotate publishes the next keys, or lets the next ones sign at once.
-func (k *keyring) rotate(ctx context.Context, atOnce bool) error {
-	if k.fixed {
+// rotate publishes the next keys of the algorithms, or lets the next ones sign at
+// once. No algorithms are all.
+func (k *keyring) rotate(ctx context.Context, names []string, atOnce bool) error {
+	algorithms, err := namedAlgorithms(names)
+	switch {
+	case err != nil:
+		return err
+	case k.fixed:
 		return ErrKeysFixed
 	}
 	if err := k.wait(ctx); err != nil {
 		return err
 	}
 	return k.change(ctx, func(stored []storage.Key, now time.Time) (keyPlan, error) {
-		next := keyPlan{keys: stored}.activated(now)
-		switch pending := len(keyChanges(stored, next.keys).Keys); {
-		case atOnce && pending > 0:
-			return next, nil
+		plan := keyPlan{keys: stored}
+		pending, others := plan.pending(algorithms, now)
+		switch {
 		case atOnce:
-			return next.rotated(now, now)
-		case pending > 0:
+			return plan.activated(pending, now).rotated(others, now, now)
+		case len(others) == 0:
 			return keyPlan{}, ErrRotationPending
 		}
-		return next.rotated(now, now.Add(k.policy.lead))
+		return plan.rotated(others, now, now.Add(k.policy.lead))
 	})
 }
 
-// RotateKeys publishes the next signing keys. They sign after Config.KeyLead,
-// when whoever keeps the JWKS has seen them; the keys until then are published
-// until the last token that they signed has expired. ErrRotationPending says that
-// the next keys are published already: nothing has changed then.
-func (p *Provider) RotateKeys(ctx context.Context) error { return p.keys.rotate(ctx, false) }
+// namedAlgorithms are the algorithms with these names (RFC 7518 §3.1), in the
+// provider's order; all for none.
+func namedAlgorithms(names []string) ([]jose.SignatureAlgorithm, error) {
+	if len(names) == 0 {
+		return signingAlgorithms, nil
+	}
+	var named []jose.SignatureAlgorithm
+	for _, alg := range signingAlgorithms {
+		if slices.Contains(names, string(alg)) {
+			named = append(named, alg)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(named, jose.SignatureAlgorithm(name)) {
+			return nil, fmt.Errorf("%w: %q is not one of %v", ErrUnknownAlgorithm, name, signingAlgorithms)
+		}
+	}
+	return named, nil
+}
 
-// RotateKeysNow lets the next signing keys sign at once: those that are published
-// already, or else new ones. A relying party that does not look for a key that it
-// does not know fails until it reads the JWKS again.
-func (p *Provider) RotateKeysNow(ctx context.Context) error { return p.keys.rotate(ctx, true) }
+// RotateKeys publishes the next signing keys, of the algorithms named ("RS256")
+// or of all. They sign after Config.KeyLead, when whoever keeps the JWKS has seen
+// them; the keys until then are published until the last token that they signed
+// has expired. ErrRotationPending says that all of them are published already:
+// nothing has changed then.
+func (p *Provider) RotateKeys(ctx context.Context, algorithms ...string) error {
+	return p.keys.rotate(ctx, algorithms, false)
+}
+
+// RotateKeysNow lets the next signing keys, of the algorithms named or of all, sign
+// at once: those that are published already, or else new ones. A relying party that
+// does not look for a key that it does not know fails until it reads the JWKS again.
+func (p *Provider) RotateKeysNow(ctx context.Context, algorithms ...string) error {
+	return p.keys.rotate(ctx, algorithms, true)
+}
 
 // KeyState says where in its life a signing key is.
 type KeyState string

@@ -1,12 +1,15 @@
 package provider_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
@@ -187,6 +190,92 @@ func TestRotateKeysNow(t *testing.T) {
 		}
 		pass(lead + overlap + notice)
 		wantKeys(t, op, 0, 0)
+	})
+}
+
+// TestRotateKeysOfOneAlgorithm: the other keys stay as they are, and follow when
+// all are rotated.
+func TestRotateKeysOfOneAlgorithm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		op := serving(t, provider.Config{})
+		want := func(name string, rs256, es256 map[provider.KeyState]int) {
+			t.Helper()
+			for alg, want := range map[string]map[provider.KeyState]int{"RS256": rs256, "ES256": es256, "EdDSA": es256} {
+				got := map[provider.KeyState]int{}
+				for state, ids := range states(t, op, alg) {
+					got[state] = len(ids)
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s: %s (-want +got):\n%s", name, alg, diff)
+				}
+			}
+		}
+		type by = map[provider.KeyState]int
+		const next, signs, retiring = provider.KeyNext, provider.KeyCurrent, provider.KeyRetiring
+		ctx, op1 := t.Context(), op.provider()
+
+		if err := op1.RotateKeys(ctx, "RS256"); err != nil {
+			t.Fatal(err)
+		}
+		want("RS256 published", by{signs: 1, next: 1}, by{signs: 1})
+		if err := op1.RotateKeys(ctx, "RS256"); !errors.Is(err, provider.ErrRotationPending) {
+			t.Errorf("again: %v", err)
+		}
+		first := current(t, op, "ES256")
+		if err := op1.RotateKeys(ctx, "PS256", "ES384"); err != nil {
+			t.Errorf("others: %v", err)
+		}
+		pass(lead / 2)
+		rotate(t, op)
+		want("all published", by{signs: 1, next: 1}, by{signs: 1, next: 1})
+		pass(lead / 2)
+		want("RS256 signs", by{retiring: 1, signs: 1}, by{signs: 1, next: 1})
+		if err := op1.RotateKeysNow(ctx, "ES256", "EdDSA"); err != nil {
+			t.Fatal(err)
+		}
+		want("all sign", by{retiring: 1, signs: 1}, by{retiring: 1, signs: 1})
+		if current(t, op, "ES256") == first {
+			t.Error("the old key signs")
+		}
+		if err := op1.RotateKeys(ctx, "RS256"); err != nil {
+			t.Fatal(err)
+		}
+		rotateNow(t, op) // one is published, the others are not
+		want("all at once", by{retiring: 2, signs: 1}, by{retiring: 2, signs: 1})
+
+		before := jwksOf(t, op)
+		for _, names := range [][]string{{"HS256"}, {"none"}, {""}, {"rs256"}, {"RS256", "RS512"}} {
+			for _, rotate := range []func(context.Context, ...string) error{op1.RotateKeys, op1.RotateKeysNow} {
+				if err := rotate(ctx, names...); !errors.Is(err, provider.ErrUnknownAlgorithm) {
+					t.Errorf("%q: %v", names, err)
+				}
+			}
+		}
+		if diff := cmp.Diff(before, jwksOf(t, op)); diff != "" {
+			t.Errorf("keys after refusals (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestScheduleOfOneAlgorithm: a key that was rotated by command is not rotated
+// again when the others are due.
+func TestScheduleOfOneAlgorithm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const every = 24 * time.Hour
+		op := serving(t, provider.Config{KeyRotation: provider.Duration(every)})
+		pass(every / 2)
+		if err := op.provider().RotateKeysNow(t.Context(), "RS256"); err != nil {
+			t.Fatal(err)
+		}
+		rs256, es256 := current(t, op, "RS256"), current(t, op, "ES256")
+		pass(every/2 + notice)
+		if current(t, op, "RS256") != rs256 || current(t, op, "ES256") == es256 {
+			t.Error("at the others' time: RS256 rotated, or ES256 did not")
+		}
+		pass(every / 2)
+		if current(t, op, "RS256") == rs256 {
+			t.Error("at its own time: RS256 did not rotate")
+		}
 	})
 }
 

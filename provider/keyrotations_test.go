@@ -181,7 +181,7 @@ func TestTooManyKeys(t *testing.T) {
 		if err := store.Commit(t.Context(), changes); err != nil {
 			t.Fatal(err)
 		}
-		for name, rotate := range map[string]func(context.Context) error{
+		for name, rotate := range map[string]func(context.Context, ...string) error{
 			"next": op.provider().RotateKeys, "now": op.provider().RotateKeysNow,
 		} {
 			if err := rotate(t.Context()); !errors.Is(err, provider.ErrTooManyKeys) {
@@ -215,7 +215,7 @@ func TestRotationOfAStoreThatLacksKeys(t *testing.T) {
 // TestFixedKeysDoNotRotate: neither by command nor, so New says, by schedule.
 func TestFixedKeysDoNotRotate(t *testing.T) {
 	op := serving(t, provider.Config{FixedKeys: fixedKeys()})
-	for name, rotate := range map[string]func(context.Context) error{
+	for name, rotate := range map[string]func(context.Context, ...string) error{
 		"next": op.provider().RotateKeys, "now": op.provider().RotateKeysNow,
 	} {
 		if err := rotate(t.Context()); !errors.Is(err, provider.ErrKeysFixed) {

@@ -52,7 +52,11 @@ func newKeysList() *cobra.Command {
 
 func newKeysRotate() *cobra.Command {
 	var control controlClient
-	var asJSON, now bool
+	var asJSON bool
+	var command struct {
+		Now  bool     `json:"now"`
+		Algs []string `json:"algs,omitempty"`
+	}
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace the signing keys of a running provider",
@@ -61,29 +65,38 @@ func newKeysRotate() *cobra.Command {
 			"what they signed has expired.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			raw, err := control.call(cmd.Context(), http.MethodPost, "/keys/rotate", map[string]bool{"now": now})
+			raw, err := control.call(cmd.Context(), http.MethodPost, "/keys/rotate", command)
 			if err != nil {
 				return err
 			}
-			return printKeys(cmd.OutOrStdout(), raw, asJSON, rotationText)
+			return printKeys(cmd.OutOrStdout(), raw, asJSON, func(answer *keysAnswer) string {
+				return rotationText(answer, command.Algs)
+			})
 		},
 	}
 	control.flags(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON instead of a table")
-	cmd.Flags().BoolVar(&now, "now", false, "let the next keys sign at once: relying parties that keep the old ones fail until they ask again")
+	cmd.Flags().StringSliceVar(&command.Algs, "alg", nil, "replace only the key of this `ALGORITHM`, RS256 say; may be repeated")
+	cmd.Flags().BoolVar(&command.Now, "now", false, "let the next keys sign at once: relying parties that keep the old ones fail until they ask again")
 	return cmd
 }
 
-// rotationText says what a rotation has done.
-func rotationText(answer *keysAnswer) string {
-	next := slices.IndexFunc(answer.Keys, func(k provider.SigningKey) bool { return k.State == provider.KeyNext })
+// rotationText says what a rotation of the algorithms, none for all, has done.
+func rotationText(answer *keysAnswer, algs []string) string {
+	var from time.Time // when the last of the next keys signs
+	for _, key := range answer.Keys {
+		named := len(algs) == 0 || slices.Contains(algs, key.Algorithm)
+		if named && key.State == provider.KeyNext && key.ActiveFrom.After(from) {
+			from = key.ActiveFrom
+		}
+	}
 	switch {
-	case next < 0:
+	case from.IsZero():
 		return "New keys sign from now on.\n\n"
 	case answer.Changed:
-		return fmt.Sprintf("The next keys are published. They sign from %s on.\n\n", keyTime(answer.Keys[next].ActiveFrom))
+		return fmt.Sprintf("The next keys are published. They sign from %s on.\n\n", keyTime(from))
 	default:
-		return fmt.Sprintf("Nothing to do: the next keys are published, and sign from %s on; --now lets them sign at once.\n\n", keyTime(answer.Keys[next].ActiveFrom))
+		return fmt.Sprintf("Nothing to do: the next keys are published, and sign from %s on; --now lets them sign at once.\n\n", keyTime(from))
 	}
 }
 
