@@ -175,9 +175,9 @@ func (p *Provider) newGrant(a *authorization, session *ssoSession, now time.Time
 }
 
 // needsConsent reports whether the user must be asked. What was allowed before
-// is remembered per user and client, scope by scope and claim by claim. A
-// request for no scope at all still tells the client who the user is, so the
-// first one asks too.
+// is remembered per user and client, scope by scope, claim by claim and resource by
+// resource. A request for no scope at all still tells the client who the user is,
+// so the first one asks too.
 func (p *Provider) needsConsent(ctx context.Context, a *authorization, session *ssoSession) (bool, error) {
 	if slices.Contains(a.prompts, "consent") {
 		return true, nil
@@ -193,7 +193,8 @@ func (p *Provider) needsConsent(ctx context.Context, a *authorization, session *
 		return false, err
 	}
 	return slices.ContainsFunc(a.scopes, func(s string) bool { return !slices.Contains(consent.Scopes, s) }) ||
-		slices.ContainsFunc(a.beyondScopes(), func(name string) bool { return !claimAllowed(consent, name) }), nil
+		slices.ContainsFunc(a.beyondScopes(), func(name string) bool { return !claimAllowed(consent, name) }) ||
+		slices.ContainsFunc(p.otherResources(a), func(uri string) bool { return !slices.Contains(consent.Resources, uri) }), nil
 }
 
 // needsLogin says in a sentence why the user must sign in, or returns "".

@@ -81,20 +81,27 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *inter
 		p.pageError(w, r, err)
 		return
 	}
-	var lines []scopeLine
-	for _, scope := range in.a.scopes {
-		lines = append(lines, scopeLine{Name: scope, Description: p.describeScope(scope), New: !slices.Contains(allowed.Scopes, scope)})
-	}
-	for _, name := range in.a.beyondScopes() {
-		lines = append(lines, scopeLine{Name: name, Description: claimDescription(name), New: !claimAllowed(allowed, name)})
-	}
-	c, redirectURI := in.a.client, in.a.returnURL()
 	p.pages.consent(w, consentPage{
-		Action: p.base + pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
-		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
+		clientView: viewOf(in.a.client),
+		Action:     p.base + pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		Username: session.user.Username, Name: session.user.displayName(),
-		Scopes: lines, FormTarget: redirectURI, Warning: in.a.warning(),
+		Lines: p.consentLines(in.a, allowed), FormTarget: in.a.returnURL(), Warning: in.a.warning(),
 	})
+}
+
+// consentLines are what a request asks the user for. New is what a consent does
+// not have.
+func (p *Provider) consentLines(a *authorization, allowed storage.Consent) (lines []consentLine) {
+	for _, scope := range a.scopes {
+		lines = append(lines, consentLine{Name: scope, Description: p.describeScope(scope), New: !slices.Contains(allowed.Scopes, scope)})
+	}
+	for _, name := range a.beyondScopes() {
+		lines = append(lines, consentLine{Name: name, Description: claimDescription(name), New: !claimAllowed(allowed, name)})
+	}
+	for _, uri := range p.otherResources(a) {
+		lines = append(lines, consentLine{Name: uri, Description: "Use all this at another service, too", New: !slices.Contains(allowed.Resources, uri)})
+	}
+	return lines
 }
 
 // allowedBefore is what the user allowed the client before, possibly nothing.
@@ -112,8 +119,7 @@ func claimAllowed(consent storage.Consent, name string) bool {
 	return slices.Contains(consent.Claims, name) || slices.Contains(consent.Scopes, scopeOf(name))
 }
 
-// rememberConsent adds the request's scopes, and the claims beyond them, to what
-// the user allowed before.
+// rememberConsent adds what the request asks for to what the user allowed before.
 func (p *Provider) rememberConsent(ctx context.Context, work *work, subject string, a *authorization) error {
 	allowed, err := p.allowedBefore(ctx, subject, a.client.ID)
 	if err != nil {
@@ -123,6 +129,7 @@ func (p *Provider) rememberConsent(ctx context.Context, work *work, subject stri
 		ConsentID: storage.ConsentID{Subject: subject, ClientID: a.client.ID},
 		Scopes:    union(allowed.Scopes, a.scopes),
 		Claims:    union(allowed.Claims, a.beyondScopes()),
+		Resources: union(allowed.Resources, p.otherResources(a)),
 		UpdatedAt: work.now,
 	})
 	return nil

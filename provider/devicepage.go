@@ -73,7 +73,7 @@ func (p *Provider) deviceRequest(ctx context.Context, pending pendingRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return &authorization{pending: pending, client: c, scopes: c.stillAllowed(code.Scopes), device: &code}, nil
+	return &authorization{pending: pending, client: c, scopes: c.stillAllowed(code.Scopes), audience: code.Audience, device: &code}, nil
 }
 
 // decideDevice shows whose device it is and what it asks for, and takes the
@@ -115,7 +115,7 @@ func (p *Provider) decideDevice(w http.ResponseWriter, r *http.Request, form url
 		return
 	}
 	p.log.InfoContext(ctx, "device decided", "sub", session.Subject, "client", in.a.client.ID, "decision", decision)
-	p.pages.deviceDone(w, deviceDonePage{Allowed: decision == "allow", ClientName: in.a.client.displayName()})
+	p.pages.deviceDone(w, deviceDonePage{clientView: viewOf(in.a.client), Allowed: decision == "allow"})
 }
 
 // commitDecision stores the decision: the first one, if two windows decide.
@@ -144,16 +144,12 @@ func (p *Provider) showDevice(w http.ResponseWriter, _ *http.Request, status int
 }
 
 func (p *Provider) showDeviceConsent(w http.ResponseWriter, r *http.Request, in *interaction, session *ssoSession) {
-	var lines []scopeLine
-	for _, scope := range in.a.scopes {
-		lines = append(lines, scopeLine{Name: scope, Description: p.describeScope(scope)})
-	}
-	c := in.a.client
 	p.pages.deviceConsent(w, deviceConsentPage{
-		Action: p.base + pathDevice, Request: in.sealed, CSRF: p.csrfToken(w, r),
-		UserCode:   displayedUserCode(in.a.device.UserCode),
-		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
-		Username: session.user.Username, Name: session.user.displayName(), Scopes: lines,
+		clientView: viewOf(in.a.client),
+		Action:     p.base + pathDevice, Request: in.sealed, CSRF: p.csrfToken(w, r),
+		UserCode: displayedUserCode(in.a.device.UserCode),
+		Username: session.user.Username, Name: session.user.displayName(),
+		Lines: p.consentLines(in.a, storage.Consent{}),
 	})
 }
 
@@ -171,24 +167,22 @@ func (p *pages) device(w http.ResponseWriter, status int, v devicePage) {
 // deviceConsentPage asks whether the device may have the scopes. The answer
 // comes as decision=allow or decision=deny.
 type deviceConsentPage struct {
-	Action, Request, CSRF string // as in loginPage
-	UserCode              string // to compare with the device
-	Username, Name        string // who is signed in; Name may be ""
-	Scopes                []scopeLine
-
-	// Of the client's registration (RFC 7591 §2).
-	ClientName, ClientURI, LogoURI, PolicyURI, TOSURI string
+	clientView
+	Action, Request, CSRF string        // as in loginPage
+	UserCode              string        // to compare with the device
+	Username, Name        string        // who is signed in; Name may be ""
+	Lines                 []consentLine // New says nothing here: each device is asked for anew
 }
 
 func (p *pages) deviceConsent(w http.ResponseWriter, v deviceConsentPage) {
-	v.ClientURI, v.LogoURI, v.PolicyURI, v.TOSURI = webURL(v.ClientURI), webURL(v.LogoURI), webURL(v.PolicyURI), webURL(v.TOSURI)
+	v.clientView = v.safe()
 	p.render(w, "deviceconsent", http.StatusOK, policyOfForms(v.LogoURI), v)
 }
 
 // deviceDonePage is the end in the browser: the rest happens on the device.
 type deviceDonePage struct {
-	Allowed    bool
-	ClientName string
+	clientView
+	Allowed bool
 }
 
 func (p *pages) deviceDone(w http.ResponseWriter, v deviceDonePage) {

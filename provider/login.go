@@ -99,11 +99,10 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interac
 		p.pageError(w, r, err)
 		return
 	}
-	c, redirectURI := in.a.client, in.a.returnURL()
 	p.pages.login(w, status, loginPage{
-		Action: p.base + pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
+		clientView: viewOf(in.a.client),
+		Action:     p.base + pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		Username: username, Error: problem, Reauthenticate: session != nil,
-		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
-		FormTarget: redirectURI, DemoUsers: p.demoUsers, Warning: in.a.warning(),
+		FormTarget: in.a.returnURL(), DemoUsers: p.demoUsers, Warning: in.a.warning(),
 	})
 }

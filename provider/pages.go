@@ -62,8 +62,24 @@ func newPages(base, homeURL string) (*pages, error) {
 // field is a hidden input.
 type field struct{ Name, Value string }
 
+// clientView is what pages show of a client's registration (RFC 7591 §2).
+type clientView struct {
+	ClientName, ClientURI, LogoURI, PolicyURI, TOSURI string
+}
+
+func viewOf(c *client) clientView {
+	return clientView{ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI}
+}
+
+// safe drops what is no http or https URL.
+func (v clientView) safe() clientView {
+	v.ClientURI, v.LogoURI, v.PolicyURI, v.TOSURI = webURL(v.ClientURI), webURL(v.LogoURI), webURL(v.PolicyURI), webURL(v.TOSURI)
+	return v
+}
+
 // loginPage asks for username and password.
 type loginPage struct {
+	clientView
 	Action        string // path that the form is posted to
 	Request, CSRF string // hidden fields: the sealed request, the form's token
 	Username      string // filled in: login_hint, or what was typed before Error
@@ -76,33 +92,29 @@ type loginPage struct {
 	FormTarget string
 	DemoUsers  []string // users whose password is their name, shown as a hint
 	Warning    string   // which check is switched off for this client; "": none
-
-	// Of the client's registration (RFC 7591 §2).
-	ClientName, ClientURI, LogoURI, PolicyURI, TOSURI string
 }
 
 // login answers with the login page. status is 200, or that of Error.
 func (p *pages) login(w http.ResponseWriter, status int, v loginPage) {
 	v.FormTarget = originOf(v.FormTarget)
-	v.ClientURI, v.LogoURI, v.PolicyURI, v.TOSURI = webURL(v.ClientURI), webURL(v.LogoURI), webURL(v.PolicyURI), webURL(v.TOSURI)
+	v.clientView = v.safe()
 	p.render(w, "login", status, policyOfForms(v.LogoURI), v)
 }
 
-// consentPage asks whether the client may have the scopes. The answer comes as
+// consentPage asks whether the client may have what it asks for. The answer comes as
 // decision=allow or decision=deny.
 type consentPage struct {
+	clientView
 	Action, Request, CSRF string // as in loginPage
 	Username, Name        string // who is signed in; Name may be ""
-	Scopes                []scopeLine
+	Lines                 []consentLine
 	FormTarget            string // as in loginPage
 	Warning               string // as in loginPage
-
-	// Of the client's registration (RFC 7591 §2).
-	ClientName, ClientURI, LogoURI, PolicyURI, TOSURI string
 }
 
-// scopeLine is a scope on the consent page, or a claim asked for by name.
-type scopeLine struct {
+// consentLine is something that a client asks for: a scope, a claim by its name,
+// a resource.
+type consentLine struct {
 	Name, Description string
 	New               bool // not allowed to this client before
 }
@@ -110,12 +122,12 @@ type scopeLine struct {
 // consent answers with the consent page.
 func (p *pages) consent(w http.ResponseWriter, v consentPage) {
 	v.FormTarget = originOf(v.FormTarget)
-	v.ClientURI, v.LogoURI, v.PolicyURI, v.TOSURI = webURL(v.ClientURI), webURL(v.LogoURI), webURL(v.PolicyURI), webURL(v.TOSURI)
+	v.clientView = v.safe()
 	// At the first consent everything is new, and saying so says nothing.
-	if !slices.ContainsFunc(v.Scopes, func(s scopeLine) bool { return !s.New }) {
-		v.Scopes = slices.Clone(v.Scopes)
-		for i := range v.Scopes {
-			v.Scopes[i].New = false
+	if !slices.ContainsFunc(v.Lines, func(l consentLine) bool { return !l.New }) {
+		v.Lines = slices.Clone(v.Lines)
+		for i := range v.Lines {
+			v.Lines[i].New = false
 		}
 	}
 	p.render(w, "consent", http.StatusOK, policyOfForms(v.LogoURI), v)

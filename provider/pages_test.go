@@ -112,18 +112,18 @@ const hostile = `"><script>alert(1)</script><img src=x onerror=alert(1)>'` + "\u
 
 // everyPage returns each page with every text set to value.
 func everyPage(value string) map[string]func(*pages, http.ResponseWriter) {
-	lines := []scopeLine{{value, value, true}, {"openid", value, false}}
+	lines := []consentLine{{value, value, true}, {"openid", value, false}}
 	return map[string]func(*pages, http.ResponseWriter){
 		"login": func(p *pages, w http.ResponseWriter) {
 			p.login(w, http.StatusOK, loginPage{
 				Action: "/login", Request: value, CSRF: value, Username: value, Error: value, FormTarget: value, DemoUsers: []string{value},
-				ClientName: value, ClientURI: value, LogoURI: value, PolicyURI: value, TOSURI: value,
+				clientView: clientView{value, value, value, value, value},
 			})
 		},
 		"consent": func(p *pages, w http.ResponseWriter) {
 			p.consent(w, consentPage{
-				Action: "/consent", Request: value, CSRF: value, Username: value, Name: value, Scopes: lines, FormTarget: value,
-				ClientName: value, ClientURI: value, LogoURI: value, PolicyURI: value, TOSURI: value,
+				Action: "/consent", Request: value, CSRF: value, Username: value, Name: value, Lines: lines, FormTarget: value,
+				clientView: clientView{value, value, value, value, value},
 			})
 		},
 		"logout": func(p *pages, w http.ResponseWriter) {
@@ -148,6 +148,18 @@ func everyPage(value string) map[string]func(*pages, http.ResponseWriter) {
 				Status: http.StatusBadRequest, Code: value, Description: value, Section: value, SectionURL: value, Hint: value,
 				ClientName: value, StartURL: "https://client.example/?x=" + value,
 			})
+		},
+		"device": func(p *pages, w http.ResponseWriter) {
+			p.device(w, http.StatusOK, devicePage{Action: "/device", UserCode: value, Error: value})
+		},
+		"device consent": func(p *pages, w http.ResponseWriter) {
+			p.deviceConsent(w, deviceConsentPage{
+				Action: "/device", Request: value, CSRF: value, UserCode: value, Username: value, Name: value, Lines: lines,
+				clientView: clientView{value, value, value, value, value},
+			})
+		},
+		"device done": func(p *pages, w http.ResponseWriter) {
+			p.deviceDone(w, deviceDonePage{clientView: clientView{ClientName: value}, Allowed: true})
 		},
 		"home": func(p *pages, w http.ResponseWriter) {
 			p.home(w, homePage{Issuer: "https://op.example", Username: value, Name: value})
@@ -189,7 +201,9 @@ func hashOf(script string) string {
 func TestPageContentSecurityPolicy(t *testing.T) {
 	const base = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'"
 	login := func(logo string) func(*pages, http.ResponseWriter) {
-		return func(p *pages, w http.ResponseWriter) { p.login(w, http.StatusOK, loginPage{LogoURI: logo}) }
+		return func(p *pages, w http.ResponseWriter) {
+			p.login(w, http.StatusOK, loginPage{clientView: clientView{LogoURI: logo}})
+		}
 	}
 	every := everyPage("x")
 	tests := []struct {

@@ -12,7 +12,7 @@ import (
 
 func TestPageLogin(t *testing.T) {
 	view := loginPage{
-		Action: "/login", Request: "sealed", CSRF: "token", ClientName: "Notes",
+		Action: "/login", Request: "sealed", CSRF: "token", clientView: clientView{ClientName: "Notes"},
 		FormTarget: "https://notes.example:8443/callback?x=1", DemoUsers: []string{"alice", "bob"},
 	}
 	page := show(t, "", func(p *pages, w http.ResponseWriter) { p.login(w, http.StatusOK, view) })
@@ -58,7 +58,7 @@ func TestPageLoginWithoutDemoUsersNamesNone(t *testing.T) {
 }
 
 func TestPageLoginAfterFailure(t *testing.T) {
-	view := loginPage{Username: "alice", Error: "The username or the password is wrong.", ClientName: "Notes", Reauthenticate: true}
+	view := loginPage{Username: "alice", Error: "The username or the password is wrong.", clientView: clientView{ClientName: "Notes"}, Reauthenticate: true}
 	page := show(t, "", func(p *pages, w http.ResponseWriter) { p.login(w, http.StatusUnauthorized, view) })
 	if page.Code != http.StatusUnauthorized {
 		t.Errorf("status %d", page.Code)
@@ -89,12 +89,18 @@ func TestPageLoginAfterFailure(t *testing.T) {
 
 func TestPageShowsTheClientsLinks(t *testing.T) {
 	const site = "https://client.example/"
+	links := func(scheme string) clientView {
+		return clientView{LogoURI: scheme + "logo", PolicyURI: scheme + "policy", TOSURI: scheme + "tos", ClientURI: scheme + "home"}
+	}
 	sends := map[string]func(*pages, http.ResponseWriter, string){
 		"login": func(p *pages, w http.ResponseWriter, scheme string) {
-			p.login(w, http.StatusOK, loginPage{LogoURI: scheme + "logo", PolicyURI: scheme + "policy", TOSURI: scheme + "tos", ClientURI: scheme + "home"})
+			p.login(w, http.StatusOK, loginPage{clientView: links(scheme)})
 		},
 		"consent": func(p *pages, w http.ResponseWriter, scheme string) {
-			p.consent(w, consentPage{LogoURI: scheme + "logo", PolicyURI: scheme + "policy", TOSURI: scheme + "tos", ClientURI: scheme + "home"})
+			p.consent(w, consentPage{clientView: links(scheme)})
+		},
+		"device": func(p *pages, w http.ResponseWriter, scheme string) {
+			p.deviceConsent(w, deviceConsentPage{clientView: links(scheme)})
 		},
 	}
 	for name, send := range sends {
@@ -123,8 +129,8 @@ func TestPageShowsTheClientsLinks(t *testing.T) {
 
 func TestPageConsent(t *testing.T) {
 	view := consentPage{
-		Action: "/consent", Request: "sealed", CSRF: "token", ClientName: "Notes", Username: "alice", Name: "Alice Liddell",
-		Scopes:     []scopeLine{{"openid", "Know who you are", false}, {"notes:read", "Read your notes", true}},
+		Action: "/consent", Request: "sealed", CSRF: "token", clientView: clientView{ClientName: "Notes"}, Username: "alice", Name: "Alice Liddell",
+		Lines:      []consentLine{{"openid", "Know who you are", false}, {"notes:read", "Read your notes", true}},
 		FormTarget: "com.example.notes:/callback",
 	}
 	send := func(p *pages, w http.ResponseWriter) { p.consent(w, view) }
@@ -146,12 +152,12 @@ func TestPageConsent(t *testing.T) {
 			t.Errorf("the page does not say %q but %q", sentence, text(page.root))
 		}
 	}
-	view.Scopes[0].New = true
+	view.Lines[0].New = true
 	if strings.Contains(text(show(t, "", send).root), "new") {
 		t.Error("something is called new where everything is")
 	}
-	if !view.Scopes[0].New {
-		t.Error("the caller's scopes were changed")
+	if !view.Lines[0].New {
+		t.Error("the caller's lines were changed")
 	}
 }
 

@@ -38,6 +38,13 @@ func (p *Provider) audienceOf(c *client) []string {
 	return []string{p.issuer}
 }
 
+// otherResources are those that a request names beyond what the client is
+// registered for: the user has to allow them one by one.
+func (p *Provider) otherResources(a *authorization) []string {
+	own := p.audienceOf(a.client)
+	return slices.DeleteFunc(slices.Clone(a.audience), func(uri string) bool { return slices.Contains(own, uri) })
+}
+
 // narrowedAudience returns the resources that the parameter names, each of which
 // must be allowed, or all of whole if there is none.
 func narrowedAudience(form url.Values, whole, allowed []string) ([]string, error) {

@@ -3,10 +3,12 @@ package provider_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
 )
 
@@ -167,4 +169,62 @@ func TestResourcesOfADevice(t *testing.T) {
 	wantAudience(t, audienceOf(t, tokens.text("access_token")), resourceOne)
 	again := postToken(t, op, refreshRequest(tokens.text("refresh_token")).with(params{"client_id": deviceClient}), nil)
 	wantAudience(t, audienceOf(t, again.text("access_token")), resourceTwo, resourceOne)
+}
+
+// TestResourcesAreAllowedOneByOne: beyond its own, the user allows a client each
+// resource by itself.
+func TestResourcesAreAllowedOneByOne(t *testing.T) {
+	op := startWithResources(t)
+	b := providertest.NewBrowser(t)
+	ask := func(prompt string, resources ...string) *providertest.Page {
+		form := codeRequest().withResources(resources...)
+		if prompt != "" {
+			form.Set("prompt", prompt)
+		}
+		return b.Get(op.URL() + "/authorize?" + form.Encode())
+	}
+	b.SignIn(op.URL()+"/authorize?"+codeRequest().withResources(resourceOne).Encode(), "alice", "alice")
+
+	if page := ask("", resourceTwo, resourceOne); page.Callback == nil {
+		t.Fatalf("asked for the client's own resources: %s", page.URL)
+	}
+	silently := func() string { return ask("none", resourceAudience).Callback.Query().Get("error") }
+	if got := silently(); got != "consent_required" {
+		t.Errorf("prompt=none: %q", got)
+	}
+	page := ask("", resourceOne, resourceAudience)
+	if page.URL.Path != "/consent" || !strings.Contains(page.Body, "<code>"+resourceAudience+"</code>") || strings.Contains(page.Body, resourceOne) {
+		t.Fatalf("%s\n%s", page.URL, page.Body)
+	}
+	if got := strings.Count(page.Body, ">new<"); got != 1 {
+		t.Errorf("%d lines are new", got)
+	}
+	wantRedirectError(t, op, b.Submit(page, "deny", nil), "query", "access_denied")
+	if got := silently(); got != "consent_required" {
+		t.Errorf("prompt=none after a denial: %q", got)
+	}
+	b.Submit(page, "allow", nil)
+	if got := silently(); got != "" {
+		t.Errorf("not remembered: %q", got)
+	}
+	if page := ask("consent"); strings.Contains(page.Body, resourceAudience) {
+		t.Error("a request without it asks for it")
+	}
+}
+
+// TestResourcesOnTheDevicePage: the user sees what a device names.
+func TestResourcesOnTheDevicePage(t *testing.T) {
+	clients := append(deviceClients(), provider.Client{ID: resourceServer, Secret: resourceSecret, ResourceServer: resourceAudience})
+	op := providertest.Start(t, &providertest.Options{Clients: clients})
+	begin := endpoint{method: http.MethodPost, path: "/device_authorization"}
+	ask := params{"client_id": deviceClient, "scope": "openid"}
+	for name, resources := range map[string][]string{"none": nil, "another": {resourceAudience}} {
+		begun := begin.send(t, op, ask.withResources(resources...).Encode(), nil)
+		b := providertest.NewBrowser(t)
+		login := b.Submit(b.Get(begun.text("verification_uri_complete")), "submit", nil)
+		page := b.Submit(login, "submit", map[string]string{"username": "alice", "password": "alice"})
+		if page.URL.Path != "/device" || strings.Contains(page.Body, resourceAudience) != (resources != nil) {
+			t.Errorf("%s: %s\n%s", name, page.URL, page.Body)
+		}
+	}
 }

@@ -117,7 +117,10 @@ type Consent struct {
 	ConsentID
 	Scopes []string
 	// Claims are those that were asked for by name, beyond the scopes.
-	Claims    []string
+	Claims []string
+	// Resources are those that access tokens may be for, beyond the client's own
+	// (RFC 8707).
+	Resources []string
 	UpdatedAt time.Time
 }
 

@@ -151,6 +151,7 @@ func newConsent(subject, clientID string) storage.Consent {
 		ConsentID: storage.ConsentID{Subject: subject, ClientID: clientID},
 		Scopes:    []string{"openid", "email"},
 		Claims:    []string{"nickname"},
+		Resources: []string{"https://api.example"},
 		UpdatedAt: start,
 	}
 }

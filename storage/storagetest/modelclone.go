@@ -26,7 +26,7 @@ func cloneSession(s storage.Session) storage.Session {
 }
 
 func cloneConsent(c storage.Consent) storage.Consent {
-	c.Scopes, c.Claims = slices.Clone(c.Scopes), slices.Clone(c.Claims)
+	c.Scopes, c.Claims, c.Resources = slices.Clone(c.Scopes), slices.Clone(c.Claims), slices.Clone(c.Resources)
 	return c
 }
 

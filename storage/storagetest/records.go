@@ -151,7 +151,7 @@ func readersCopy(f *fixture) {
 	s.AMR[0] = "x"
 	consent, err := f.store.Consent(ctx, "alice", "client")
 	f.equal("Consent", err, nil)
-	consent.Scopes[0], consent.Claims[0] = "x", "x"
+	consent.Scopes[0], consent.Claims[0], consent.Resources[0] = "x", "x", "x"
 	keys, err := f.store.Keys(ctx)
 	f.equal("Keys", err, nil)
 	keys[0].Material[0] = 'x'
@@ -181,7 +181,7 @@ func writersCopy(f *fixture) {
 	c.Grants[0].Scopes[0], c.Grants[0].Audience[0], c.Grants[0].AMR[0], c.Grants[0].Claims[0] = "x", "x", "x", 'x'
 	c.AccessTokens[0].Scopes[0], c.AccessTokens[0].Audience[0] = "x", "x"
 	c.Sessions[0].AMR[0] = "x"
-	c.Consents[0].Scopes[0], c.Consents[0].Claims[0] = "x", "x"
+	c.Consents[0].Scopes[0], c.Consents[0].Claims[0], c.Consents[0].Resources[0] = "x", "x", "x"
 	c.Keys[0].Material[0] = 'x'
 	c.Clients[0].Metadata[0] = 'x'
 	c.PushedRequests[0].Form["scope"][0] = "x"
