@@ -51,6 +51,18 @@ type File struct {
 	Registration Registration `yaml:"registration"`
 }
 
+// Config is what the file says, for New. Where the provider is, where it keeps its
+// state and whether it explains is the program's to decide, since a flag may say
+// otherwise.
+func (f *File) Config() Config {
+	return Config{
+		Clients: f.Clients, Users: f.Users, Scopes: f.Scopes,
+		Requests: f.Requests, Lifetimes: f.Lifetimes, Registration: f.Registration, DPoPNonce: f.DPoPNonce,
+		KeyRotation: f.KeyRotation, KeyLead: f.KeyLead,
+		InsecurePrivateAddresses: f.InsecurePrivateAddresses, InsecureUnsignedIDTokens: f.InsecureUnsignedIDTokens,
+	}
+}
+
 // ReadConfig reads a configuration file, YAML or JSON. It refuses unknown
 // keys, values of the wrong type, and all that New would refuse; the error is
 // one line that begins with "name:LINE: ". An empty file is a valid one.
@@ -131,22 +143,8 @@ func (f *File) validate() error {
 	case hasKey && !hasCert:
 		return &invalid{field: "tls_key", reason: "it needs the certificate that it belongs to in tls_cert"}
 	}
-	if p := f.Registration.check(); p != nil {
-		return &invalid{field: p.field, reason: p.reason}
-	}
-	if p := f.Requests.check(); p != nil {
-		return &invalid{field: p.field, reason: p.reason}
-	}
-	if err := (&Config{KeyRotation: f.KeyRotation, KeyLead: f.KeyLead}).validateKeys(); err != nil {
-		return err
-	}
-	if err := validateEntries(f.Clients, f.Users, f.Scopes, f.Lifetimes); err != nil {
-		return err
-	}
-	if err := f.Requests.checkClients(f.Clients); err != nil {
-		return err
-	}
-	return checkUnsignedClients(f.Clients, f.InsecureUnsignedIDTokens)
+	cfg := f.Config()
+	return cfg.validateSettings()
 }
 
 // parseDocument returns the file's only document, nil if there is none.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -79,6 +81,23 @@ func TestReadFullConfig(t *testing.T) {
 	}
 	if _, ok := carol.Claims["address"].(map[string]any); !ok {
 		t.Errorf("address is a %T", carol.Claims["address"])
+	}
+}
+
+// TestConfigOfAFile: whatever a file may say arrives.
+func TestConfigOfAFile(t *testing.T) {
+	file := readConfig(t, "../testdata/config/full.yaml")
+	from, to := reflect.ValueOf(*file), reflect.ValueOf(file.Config())
+	programs := []string{"Issuer", "Explain"} // a flag may say otherwise
+	for _, field := range reflect.VisibleFields(from.Type()) {
+		got := to.FieldByName(field.Name)
+		switch {
+		case !got.IsValid() || slices.Contains(programs, field.Name): // not the provider's
+		case from.FieldByIndex(field.Index).IsZero():
+			t.Errorf("the example says nothing of %s", field.Name)
+		case !reflect.DeepEqual(got.Interface(), from.FieldByIndex(field.Index).Interface()):
+			t.Errorf("%s is %v", field.Name, got)
+		}
 	}
 }
 

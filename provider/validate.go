@@ -41,6 +41,11 @@ func (cfg *Config) validate() error {
 	if err := validateIssuer(cfg.Issuer); err != nil {
 		return err
 	}
+	return cfg.validateSettings()
+}
+
+// validateSettings checks what a configuration file may hold beside the issuer.
+func (cfg *Config) validateSettings() error {
 	if p := cfg.Registration.check(); p != nil {
 		return &invalid{field: p.field, reason: p.reason}
 	}
@@ -59,7 +64,7 @@ func (cfg *Config) validate() error {
 	return checkUnsignedClients(cfg.Clients, cfg.InsecureUnsignedIDTokens)
 }
 
-// validateEntries checks what a configuration file may hold beside the issuer.
+// validateEntries checks the lists, and the lifetimes.
 func validateEntries(clients []Client, users []User, scopes []Scope, lifetimes Lifetimes) error {
 	if p := lifetimes.check(); p != nil {
 		return &invalid{field: "lifetimes", reason: p.reason}

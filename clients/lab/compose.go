@@ -70,29 +70,16 @@ func (c *composer) file(name string) string { return filepath.Join(c.cfg.DataDir
 func (c *composer) drivenAudience() string { return c.at[apiServer] + "/frontenddriven" }
 
 func (c *composer) provider(ctx context.Context, store storage.Store) error {
-	p, err := provider.New(ctx, provider.Config{
-		Issuer:       c.at[op],
-		Store:        store,
-		Clients:      append(registrations(c.at, c.secrets), c.cfg.Clients...),
-		Users:        c.cfg.Users,
-		Scopes:       scopes(c.cfg.Scopes),
-		Lifetimes:    c.cfg.Lifetimes,
-		Logger:       c.logger(op),
-		HomeURL:      c.at[home],
-		Explain:      c.cfg.Explain,
-		Requests:     c.cfg.Requests,
-		DPoPNonce:    c.cfg.DPoPNonce,
-		Registration: c.cfg.Registration,
-		// Calls to clients: to the lab's own, which hear of sign-outs, on this
-		// machine too; to others wherever the configuration allows it.
-		TrustedOrigins: []string{c.at[bffBackend], c.at[drivenServer]},
-		RootCAs:        c.cfg.RootCAs, DialContext: c.reaching(loopback.Transport().DialContext),
-		InsecurePrivateAddresses: c.cfg.InsecurePrivateAddresses,
-		WrapTransport:            func(base http.RoundTripper) http.RoundTripper { return c.lab.recorder.Transport(op, base) },
-		InsecureUnsignedIDTokens: c.cfg.InsecureUnsignedIDTokens,
-		KeyRotation:              c.cfg.KeyRotation,
-		KeyLead:                  c.cfg.KeyLead,
-	})
+	cfg := c.cfg.Provider
+	cfg.Issuer, cfg.Store, cfg.HomeURL, cfg.Logger = c.at[op], store, c.at[home], c.logger(op)
+	cfg.Clients = append(registrations(c.at, c.secrets), cfg.Clients...)
+	cfg.Scopes = scopes(cfg.Scopes)
+	// Calls to clients: to the lab's own, which hear of sign-outs, on this
+	// machine too; to others wherever the configuration allows it.
+	cfg.TrustedOrigins = []string{c.at[bffBackend], c.at[drivenServer]}
+	cfg.RootCAs, cfg.DialContext = c.cfg.RootCAs, c.reaching(loopback.Transport().DialContext)
+	cfg.WrapTransport = func(base http.RoundTripper) http.RoundTripper { return c.lab.recorder.Transport(op, base) }
+	p, err := provider.New(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("lab: provider: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 func TestBoundTokens(t *testing.T) {
 	for name, nonces := range map[string]bool{"without nonces": false, "with nonces": true} {
 		t.Run(name, func(t *testing.T) {
-			l := start(t, func(c *lab.Config) { c.DPoPNonce = nonces })
+			l := start(t, func(c *lab.Config) { c.Provider.DPoPNonce = nonces })
 			tab := browsertest.Open(t)
 			tab.Navigate(l.Origin("pkce") + "/")
 			tab.Click(`body[data-state="signed-out"] #dpop`)

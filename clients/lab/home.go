@@ -46,7 +46,7 @@ type endpoint struct {
 
 func (c *composer) home(context.Context) error {
 	page := homePage{
-		Flows: flows(), Users: homeUsers(c.cfg.Users), Seeded: len(c.cfg.Users) == 0,
+		Flows: flows(), Users: homeUsers(c.cfg.Provider.Users), Seeded: len(c.cfg.Provider.Users) == 0,
 		Issuer: c.at[op], API: c.at[apiServer], Via: c.at[drivenServer],
 		Endpoints: endpoints(c.at[op]),
 		Shared:    c.cfg.Layout == Ports,

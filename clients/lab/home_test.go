@@ -84,7 +84,7 @@ func TestHomePageUsers(t *testing.T) {
 		}
 	}
 	configured := start(t, func(c *lab.Config) {
-		c.Users = []provider.User{{Username: "carol", Password: "carols-secret", Claims: map[string]any{"sub": "c1", "name": "Carol <b>"}, Groups: []string{"g1", "g2"}}}
+		c.Provider.Users = []provider.User{{Username: "carol", Password: "carols-secret", Claims: map[string]any{"sub": "c1", "name": "Carol <b>"}, Groups: []string{"g1", "g2"}}}
 	})
 	page = configured.get(t, configured.HomeURL(), "").body
 	for _, want := range []string{`wire pick">carol<`, "Carol &lt;b&gt;", "g1, g2", "from your configuration"} {

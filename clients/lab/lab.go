@@ -48,27 +48,10 @@ type Config struct {
 	// data that nobody will miss.
 	NoSync bool
 
-	// Users can sign in; none means the provider's own, alice and bob.
-	Users []provider.User
-	// Clients are registered beside the lab's own.
-	Clients []provider.Client
-	// Scopes are offered beside those of the API.
-	Scopes []provider.Scope
-	// Requests says what authorization requests may be.
-	Requests provider.Requests
-	// DPoPNonce is the provider's switch of that name.
-	DPoPNonce bool
-	// Lifetimes bound what the provider issues; zero fields take its defaults.
-	Lifetimes provider.Lifetimes
-	// Registration says who may register clients at the provider.
-	Registration provider.Registration
-	// InsecureUnsignedIDTokens, KeyRotation and KeyLead are the provider's.
-	InsecureUnsignedIDTokens bool
-	KeyRotation, KeyLead     provider.Duration
-	// Explain makes the provider's errors say which check failed.
-	Explain bool
-	// InsecurePrivateAddresses is the provider's switch of that name.
-	InsecurePrivateAddresses bool
+	// Provider is the provider's configuration. Its clients and scopes come
+	// beside the lab's own; where it is and how it reaches the others is the
+	// lab's to say.
+	Provider provider.Config
 	// Logger receives what happens, without secrets; nil discards.
 	Logger *slog.Logger
 }

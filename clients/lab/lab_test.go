@@ -13,6 +13,7 @@ import (
 
 	"github.com/oidclab/oidclab/clients/internal/loopback"
 	"github.com/oidclab/oidclab/clients/lab"
+	"github.com/oidclab/oidclab/provider"
 )
 
 // running is a lab that serves, and a client that reaches its hosts and
@@ -37,7 +38,7 @@ func listen(t *testing.T) net.Listener {
 // start runs a lab on a port of the system's choice.
 func start(t *testing.T, configure func(*lab.Config)) *running {
 	t.Helper()
-	cfg := lab.Config{Listener: listen(t), DataDir: t.TempDir(), NoSync: true, Explain: true}
+	cfg := lab.Config{Listener: listen(t), DataDir: t.TempDir(), NoSync: true, Provider: provider.Config{Explain: true}}
 	if configure != nil {
 		configure(&cfg)
 	}

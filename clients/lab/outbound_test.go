@@ -19,9 +19,9 @@ func TestProviderCallsClients(t *testing.T) {
 	for _, allowed := range []bool{true, false} {
 		t.Run(fmt.Sprint(allowed), func(t *testing.T) {
 			l := start(t, func(c *lab.Config) {
-				c.InsecurePrivateAddresses = allowed
+				c.Provider.InsecurePrivateAddresses = allowed
 				keys := "http://op.lab.localhost:" + port(t, "http://"+c.Listener.Addr().String()) + "/jwks"
-				c.Clients = []provider.Client{{ID: "signer", TokenEndpointAuthMethod: "private_key_jwt", GrantTypes: []string{"client_credentials"}, JWKSURI: keys}}
+				c.Provider.Clients = []provider.Client{{ID: "signer", TokenEndpointAuthMethod: "private_key_jwt", GrantTypes: []string{"client_credentials"}, JWKSURI: keys}}
 			})
 			got := l.forgeAssertion(t, "signer")
 			if got.StatusCode != http.StatusUnauthorized {

@@ -123,13 +123,8 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	defer func() { err = firstError(err, closeStore()) }()
 
 	// 4. The provider.
-	cfg := provider.Config{
-		Issuer: issuer, Store: store, Clients: file.Clients, Users: file.Users, Scopes: file.Scopes,
-		Lifetimes: file.Lifetimes, Explain: o.explain, Logger: a.logger,
-		Requests: file.Requests, InsecurePrivateAddresses: file.InsecurePrivateAddresses, RootCAs: secure.roots, Registration: file.Registration,
-		KeyRotation: file.KeyRotation, KeyLead: file.KeyLead, DPoPNonce: file.DPoPNonce,
-		InsecureUnsignedIDTokens: file.InsecureUnsignedIDTokens,
-	}
+	cfg := file.Config()
+	cfg.Issuer, cfg.Store, cfg.RootCAs, cfg.Explain, cfg.Logger = issuer, store, secure.roots, o.explain, a.logger
 	enabled := !o.noRegistration
 	cfg.Registration.Enabled = &enabled
 	if file.Clients == nil {

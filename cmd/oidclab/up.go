@@ -132,17 +132,12 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	}
 
 	// 4. The parties.
+	cfg := file.Config()
+	cfg.Explain = file.Explain == nil || *file.Explain // it is for learning
 	_, port, _ := net.SplitHostPort(o.listen)
 	l, err := lab.New(ctx, lab.Config{
 		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.data,
-		TLS: secure.server, RootCAs: secure.roots, InsecurePrivateAddresses: file.InsecurePrivateAddresses,
-		Users: file.Users, Clients: file.Clients, Scopes: file.Scopes, Lifetimes: file.Lifetimes,
-		InsecureUnsignedIDTokens: file.InsecureUnsignedIDTokens, KeyRotation: file.KeyRotation, KeyLead: file.KeyLead,
-		Requests:     file.Requests,
-		DPoPNonce:    file.DPoPNonce,
-		Registration: file.Registration,
-		Explain:      file.Explain == nil || *file.Explain, // it is for learning
-		Logger:       a.logger,
+		TLS: secure.server, RootCAs: secure.roots, Provider: cfg, Logger: a.logger,
 	})
 	if err != nil {
 		return labError(o.data, err)
