@@ -63,7 +63,7 @@ func TestHomePageLinksLead(t *testing.T) {
 					t.Errorf("no link to %s", party)
 				}
 			}
-			for _, command := range []string{"oidclab login --issuer " + r.Issuer(), "oidclab login --via " + r.Origin("frontenddriven-backend")} {
+			for _, command := range []string{"oidclab login --issuer " + r.Issuer(), "oidclab login --via " + r.Origin("frontenddriven-backend"), "oidclab login --device --issuer " + r.Issuer()} {
 				if !strings.Contains(page, ">"+command+"<") {
 					t.Errorf("the page does not say %q", command)
 				}

@@ -1,6 +1,10 @@
 package lab
 
-import "github.com/oidclab/oidclab/provider"
+import (
+	"slices"
+
+	"github.com/oidclab/oidclab/provider"
+)
 
 // What the API keeps, a user may let a client read and write.
 var notesScopes = []provider.Scope{
@@ -87,7 +91,7 @@ func withoutPages(at map[string]string, s secrets) []provider.Client {
 			ID:           "native",
 			Name:         "oidclab login",
 			RedirectURIs: []string{"http://127.0.0.1/callback", "http://[::1]/callback"}, // on any port (RFC 8252 §7.3)
-			GrantTypes:   codeGrants,
+			GrantTypes:   append(slices.Clone(codeGrants), "urn:ietf:params:oauth:grant-type:device_code"),
 			Scope:        identityScopes + apiScopes + offlineScope,
 			Audience:     []string{at[apiServer]},
 		},

@@ -27,9 +27,16 @@
 // response that does carry it ends the wait, whatever it says, and no second
 // one is taken.
 //
+// # Without a browser here
+//
+// LoginOnDevice is the device grant (RFC 8628): the program gets a code, the
+// person types it in at the provider, in a browser on any machine, and the program
+// asks the token endpoint until they have decided.
+//
 // # Reading order
 //
 //	flow.go      Login: the steps
+//	device.go    LoginOnDevice: its steps
 //	verify.go    what an ID token and a userinfo answer must satisfy
 //	callback.go  the listener: which requests count
 //	via.go       the same steps through a frontend-driven backend

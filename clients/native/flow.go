@@ -219,6 +219,10 @@ func (cfg Config) discover(ctx context.Context) (server, error) {
 	if cfg.Via != "" {
 		return discoverVia(ctx, cfg)
 	}
+	return cfg.discoverIssuer(ctx)
+}
+
+func (cfg Config) discoverIssuer(ctx context.Context) (*direct, error) {
 	if err := checkURL(cfg.Issuer, cfg.InsecureHTTP); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
@@ -246,10 +250,8 @@ func (d *direct) metadata() metadata { return d.meta }
 
 // redeem is steps 6 to 8.
 func (d *direct) redeem(ctx context.Context, code string, l login) (*Result, error) {
-	config := oauth2.Config{ClientID: d.meta.ClientID, RedirectURL: l.redirectURI, Endpoint: d.provider.Endpoint()}
-	// A public client names itself in the body and has no secret to send. Left
-	// to guess, x/oauth2 would try the header first and spend the code.
-	config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
+	config := d.oauth()
+	config.RedirectURL = l.redirectURI
 
 	// 6. The code, once, with the verifier that belongs to its challenge.
 	//    RFC 6749 §4.1.3, RFC 7636 §4.5.
@@ -257,8 +259,21 @@ func (d *direct) redeem(ctx context.Context, code string, l login) (*Result, err
 	if err != nil {
 		return nil, tokenError(err)
 	}
+	return d.result(ctx, token, l.nonce)
+}
+
+// oauth is this public client. It names itself in the body and has no secret to
+// send. Left to guess, x/oauth2 would try the header first and spend the code.
+func (d *direct) oauth() oauth2.Config {
+	config := oauth2.Config{ClientID: d.meta.ClientID, Endpoint: d.provider.Endpoint()}
+	config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
+	return config
+}
+
+// result is steps 7 and 8.
+func (d *direct) result(ctx context.Context, token *oauth2.Token, nonce string) (*Result, error) {
 	// 7. Who signed in.
-	idToken, err := d.verifyIDToken(ctx, token, l.nonce)
+	idToken, err := d.verifyIDToken(ctx, token, nonce)
 	if err != nil {
 		return nil, err
 	}

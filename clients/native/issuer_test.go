@@ -26,15 +26,19 @@ type issuer struct {
 	key *ecdsa.PrivateKey
 
 	// What goes wrong; the zero value is an honest provider.
-	metadata func(map[string]any) // changes discovery
-	callback func(url.Values)     // changes the authorization response
-	idToken  func(map[string]any) // changes the ID token's claims
-	token    func(map[string]any) // changes the token response
-	userInfo func(map[string]any) // changes the userinfo response
-	status   int                  // of the token endpoint
+	metadata  func(map[string]any) // changes discovery
+	callback  func(url.Values)     // changes the authorization response
+	idToken   func(map[string]any) // changes the ID token's claims
+	token     func(map[string]any) // changes the token response
+	userInfo  func(map[string]any) // changes the userinfo response
+	status    int                  // of the token endpoint
+	device    func(map[string]any) // changes the device authorization response
+	waits     []string             // errors of the token endpoint before the tokens of a device
+	undecided bool                 // nobody decides on the device
 
-	request url.Values // the authorization request
-	posted  url.Values // the token request
+	request url.Values  // the authorization request, of a device or a browser
+	posted  url.Values  // the token request
+	asked   []time.Time // when a device asked for its tokens
 }
 
 const code = "the-code"
@@ -50,6 +54,7 @@ func startIssuer(t *testing.T) *issuer {
 	mux.HandleFunc("GET /.well-known/openid-configuration", i.discovery)
 	mux.HandleFunc("GET /authorize", i.authorize)
 	mux.HandleFunc("POST /token", i.redeem)
+	mux.HandleFunc("POST /device_authorization", i.begin)
 	mux.HandleFunc("GET /userinfo", i.info)
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
@@ -62,7 +67,8 @@ func startIssuer(t *testing.T) *issuer {
 func (i *issuer) discovery(w http.ResponseWriter, _ *http.Request) {
 	m := map[string]any{
 		"issuer": i.URL, "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
-		"userinfo_endpoint": i.URL + "/userinfo", "jwks_uri": i.URL + "/jwks",
+		"device_authorization_endpoint": i.URL + "/device_authorization",
+		"userinfo_endpoint":             i.URL + "/userinfo", "jwks_uri": i.URL + "/jwks",
 		"id_token_signing_alg_values_supported":          []string{"ES256"},
 		"authorization_response_iss_parameter_supported": true,
 	}
@@ -84,6 +90,10 @@ func (i *issuer) authorize(w http.ResponseWriter, r *http.Request) {
 func (i *issuer) redeem(w http.ResponseWriter, r *http.Request) {
 	r.ParseForm() //nolint:errcheck // a test's own request
 	i.posted = r.PostForm
+	if i.posted.Get("grant_type") == deviceGrant {
+		i.poll(w)
+		return
+	}
 	sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
 	if i.status != http.StatusOK || base64.RawURLEncoding.EncodeToString(sum[:]) != i.request.Get("code_challenge") {
 		w.Header().Set("Content-Type", "application/json")
@@ -93,12 +103,19 @@ func (i *issuer) redeem(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	i.giveTokens(w)
+}
+
+func (i *issuer) giveTokens(w http.ResponseWriter) {
 	const accessToken = "the-access-token"
 	atHash := sha256.Sum256([]byte(accessToken))
 	claims := map[string]any{
-		"iss": i.URL, "sub": "alice-1", "aud": i.request.Get("client_id"), "nonce": i.request.Get("nonce"),
+		"iss": i.URL, "sub": "alice-1", "aud": i.request.Get("client_id"),
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
 		"at_hash": base64.RawURLEncoding.EncodeToString(atHash[:16]),
+	}
+	if nonce := i.request.Get("nonce"); nonce != "" {
+		claims["nonce"] = nonce
 	}
 	if i.idToken != nil {
 		i.idToken(claims)

@@ -84,7 +84,8 @@ func (d *direct) userInfo(ctx context.Context, token *oauth2.Token, id *oidc.IDT
 }
 
 // AuthorizationError is the authorization server's refusal in the front
-// channel (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6).
+// channel (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6), or that of a device (RFC 8628
+// §3.1, §3.5).
 type AuthorizationError struct {
 	Code        string // "access_denied", say
 	Description string // may be empty

@@ -26,12 +26,14 @@ func (a *app) newLogin() *cobra.Command {
 		scope     string
 		save      string
 		noBrowser bool
+		device    bool
 	)
 	cmd := &cobra.Command{
 		Use:   "login",
 		Short: "Sign in from the command line",
 		Long: "Sign in from the command line through the browser (RFC 8252), at the lab's provider or any other.\n" +
-			"The client must be public and have the redirect URI http://127.0.0.1/callback, any port.",
+			"The client must be public and have the redirect URI http://127.0.0.1/callback, any port. With\n" +
+			"--device the browser may be on another machine (RFC 8628), and the client needs that grant.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
@@ -50,7 +52,11 @@ func (a *app) newLogin() *cobra.Command {
 			if cfg.RootCAs, err = trustedFor(cmp.Or(cfg.Via, cfg.Issuer)); err != nil {
 				return err
 			}
-			result, err := native.Login(ctx, cfg)
+			login := native.Login
+			if device {
+				login = native.LoginOnDevice
+			}
+			result, err := login(ctx, cfg)
 			if errors.Is(err, context.Canceled) {
 				return errors.New("stopped before anybody signed in")
 			}
@@ -74,6 +80,7 @@ func (a *app) newLogin() *cobra.Command {
 	flags.StringVar(&scope, "scope", "openid profile email offline_access", "ask for these scopes")
 	flags.StringVar(&cfg.Via, "via", "", "sign in through the frontend-driven backend at this `URL` instead: it decides issuer, client and scope")
 	flags.StringVar(&save, "save", "", "save the tokens to this `FILE`, readable by you only")
+	flags.BoolVar(&device, "device", false, "print a code to type in at the provider, in a browser on any machine")
 	flags.BoolVar(&noBrowser, "no-browser", false, "print the URL instead of opening the browser")
 	flags.DurationVar(&cfg.Timeout, "timeout", 5*time.Minute, "give up after this time")
 	flags.BoolVar(&cfg.InsecureHTTP, "insecure-http", false, "allow http to other machines")

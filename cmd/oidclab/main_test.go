@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -57,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"ready":  waitForReady,
 			"opened": opened,
 			"visit":  visit,
+			"enter":  enter,
 			"term":   terminate,
 			"mode":   checkMode,
 			"occupy": occupy,
@@ -76,18 +78,23 @@ func TestScripts(t *testing.T) {
 
 // poll reads a file as soon as it is there.
 func poll(ts *testscript.TestScript, path string) []byte {
+	return pollFor(ts, path, func([]byte) bool { return true })
+}
+
+// pollFor reads a file as soon as it is there and complete.
+func pollFor(ts *testscript.TestScript, path string, complete func([]byte) bool) []byte {
 	path = ts.MkAbs(path)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(30 * time.Second)
 	for {
-		if data, err := os.ReadFile(path); err == nil {
+		if data, err := os.ReadFile(path); err == nil && complete(data) {
 			return data
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			ts.Fatalf("%s does not appear", path)
+			ts.Fatalf("%s does not appear, or is not complete", path)
 		}
 	}
 }
@@ -153,6 +160,26 @@ func visit(ts *testscript.TestScript, neg bool, args []string) {
 	title, _, _ = strings.Cut(title, "</title>")
 	_, err = io.WriteString(ts.Stdout(), title+"\n")
 	ts.Check(err)
+}
+
+// enter: "enter FILE USER PASSWORD" waits until FILE says where a device is
+// connected, and types in its code there. "! enter" refuses the device.
+func enter(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: [!] enter FILE USER PASSWORD")
+	}
+	shown := regexp.MustCompile(`(?s)visit in any browser\n\n  (\S+)\n\nand type in the code\n\n  (\S+)\n`)
+	said := shown.FindSubmatch(pollFor(ts, args[0], shown.Match))
+	browser := providertest.NewBrowser(scriptTB{ts: ts}).Trust(authority(ts))
+	page := browser.Submit(browser.Get(string(said[1])), "submit", map[string]string{"user_code": string(said[2])})
+	page = browser.Submit(page, "submit", map[string]string{"username": args[1], "password": args[2]})
+	button := "allow"
+	if neg {
+		button = "deny"
+	}
+	if page = browser.Submit(page, button, nil); page.Status != http.StatusOK {
+		ts.Fatalf("%d at %s: %s", page.Status, page.URL, page.Body)
+	}
 }
 
 // scriptTB lets the fixtures of Go tests fail a script.

@@ -194,7 +194,7 @@ func nativeClient() provider.Client {
 	return provider.Client{
 		ID: "native", Name: "oidclab login", TokenEndpointAuthMethod: "none",
 		RedirectURIs: []string{"http://127.0.0.1/callback", "http://[::1]/callback"}, // any port: RFC 8252 §7.3
-		GrantTypes:   []string{"authorization_code", "refresh_token"},
+		GrantTypes:   []string{"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"},
 	}
 }
 
