@@ -9,8 +9,8 @@ import (
 )
 
 // idTokenHint returns the claims of an ID token that we issued, whatever its
-// age (OIDC Core §3.1.2.1, RP-Initiated Logout §4). Any key that is published
-// may have signed it; "none" and foreign keys do not count.
+// age (OIDC Core §3.1.2.1, RP-Initiated Logout §4). Any key that the provider
+// remembers may have signed it; "none" and foreign keys do not count.
 func (p *Provider) idTokenHint(ctx context.Context, raw string) (map[string]any, error) {
 	claims, err := p.keys.verify(ctx, raw, typeJWT)
 	if errors.Is(err, errKeysUnavailable) || ctx.Err() != nil {
@@ -19,14 +19,14 @@ func (p *Provider) idTokenHint(ctx context.Context, raw string) (map[string]any,
 	if errors.Is(err, errUnknownKey) {
 		return nil, refuse(fosite.ErrInvalidRequest, check{
 			What:     "id_token_hint is signed with a key that the provider does not have, or no longer.",
-			Expected: "an ID token signed with a key of /jwks", Arrived: "another", Section: oidcCore("3.1.2.1", "AuthRequest"),
+			Expected: "an ID token that was issued no longer ago than a session may last", Arrived: "an older one, or a foreign one", Section: oidcCore("3.1.2.1", "AuthRequest"),
 		})
 	}
 	// Signed userinfo has no exp, a signed authorization response no sub:
 	// neither may stand for an ID token (RFC 8725 §2.8).
 	if err != nil || claims["iss"] != p.issuer || claims["exp"] == nil || claims["sub"] == nil {
 		return nil, refuse(fosite.ErrInvalidRequest, check{
-			What: "id_token_hint is not an ID token of this provider.", Expected: "an ID token signed with a key of /jwks and iss " + p.issuer,
+			What: "id_token_hint is not an ID token of this provider.", Expected: "an ID token signed by this provider, with iss " + p.issuer,
 			Arrived: "another", Section: oidcCore("3.1.2.1", "AuthRequest"),
 		})
 	}

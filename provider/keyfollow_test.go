@@ -135,11 +135,14 @@ func TestRotationNowIsForPartiesThatAsk(t *testing.T) {
 	})
 }
 
-// TestHintOfARemovedKey says so, to the client and to whoever signs out.
-func TestHintOfARemovedKey(t *testing.T) {
+// TestHintOfAnOldKey: the provider remembers a key for as long as somebody may be
+// signed in with an ID token that it signed, then says that it does not.
+func TestHintOfAnOldKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		op := serving(t, provider.Config{Explain: true})
+		config := provider.Config{Explain: true, Store: storagetest.NewModel()}
+		op := serving(t, config)
 		hint := op.token(t, redeem(op.code(t))).text("id_token")
+		signedWith := current(t, op, "RS256")
 		silent := codeRequest().with(params{"prompt": "none", "id_token_hint": hint})
 		rotateNow(t, op)
 		pass(overlap - notice) // long after the hint itself has expired
@@ -147,6 +150,23 @@ func TestHintOfARemovedKey(t *testing.T) {
 			t.Errorf("hint of a retiring key: %v", got)
 		}
 		pass(2 * notice)
+		wantKeys(t, op, 0, 0) // it is not published any more
+		if got := op.authorize(t, silent); !got.Has("code") {
+			t.Errorf("hint of a retired key: %v", got)
+		}
+		pass(memory - overlap - 2*notice)
+		if err := op.provider().Close(); err != nil {
+			t.Fatal(err)
+		}
+		op = serving(t, config)
+		if _, known := jwksOf(t, op)[signedWith]; known {
+			t.Error("the key is published again after a restart")
+		}
+		if rec := op.do(t, http.MethodGet, "/logout?"+goodLogout(hint).values().Encode(), nil, nil); rec.Code >= http.StatusBadRequest {
+			t.Errorf("at the logout of the oldest session: %d %s", rec.Code, rec.Body)
+		}
+
+		pass(overlap + 2*notice)
 		got := op.authorize(t, silent)
 		const want = "id_token_hint is signed with a key that the provider does not have, or no longer."
 		if got.Get("error") != "invalid_request" || !strings.HasPrefix(got.Get("error_description"), want) {

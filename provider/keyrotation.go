@@ -14,17 +14,20 @@ import (
 
 // The life of a signing key:
 //
-//	made and published → signs → retired, still published → removed
-//	         lead        every         overlap
+//	made and published → signs → retired, still published → not published → removed
+//	         lead        every         overlap                  memory
 //
 // A relying party may keep the JWKS for documentMaxAge, so a key is published
 // for longer than that before it signs. What it signed must verify until it
-// expires, so the key is published until then.
+// expires, so the key is published until then. An ID token comes back to the
+// provider long after that, as the hint at a sign-out (RP-Initiated Logout §4):
+// the provider itself remembers the key for as long as a session may last.
 
 // keyPolicy says how long signing keys live.
 type keyPolicy struct {
 	lead    time.Duration // from publication to the first signature
-	overlap time.Duration // from the last signature to removal
+	overlap time.Duration // from the last signature until it need not be published
+	memory  time.Duration // from then to removal
 	every   time.Duration // how long a key signs; 0: until RotateKeys is called
 }
 
@@ -73,6 +76,7 @@ func (cfg *Config) keyPolicy() keyPolicy {
 		longest = max(longest, time.Duration(l.IDToken), time.Duration(l.AccessToken))
 	}
 	policy := keyPolicy{lead: time.Duration(cfg.KeyLead), overlap: longest + keySlack, every: time.Duration(cfg.KeyRotation)}
+	policy.memory = time.Duration(cfg.Lifetimes.or(defaultLifetimes).Session)
 	if policy.lead == 0 {
 		policy.lead = defaultKeyLead
 	}
@@ -112,8 +116,19 @@ func (p keyPolicy) retire(keys []storage.Key, now time.Time) []storage.Key {
 			kept[i].ExpiresAt = until
 		}
 	}
-	return slices.DeleteFunc(kept, func(k storage.Key) bool { return !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) })
+	newer := map[string]int{} // how many keys of an algorithm are newer
+	for i := range slices.Backward(kept) {
+		over := !published(kept[i].ExpiresAt, now) && (newer[kept[i].Algorithm] >= maxSigningKeys || !kept[i].ExpiresAt.Add(p.memory).After(now))
+		if newer[kept[i].Algorithm]++; over {
+			kept[i].ID = ""
+		}
+	}
+	return slices.DeleteFunc(kept, func(k storage.Key) bool { return k.ID == "" })
 }
+
+// published reports whether a key has to be in the JWKS, by the time until which
+// it has to.
+func published(until, now time.Time) bool { return until.IsZero() || until.After(now) }
 
 // lookAfter keeps the signing keys right until ctx ends: it makes what is still
 // missing, rotates by the schedule, removes what is over, and notices what other
@@ -155,13 +170,13 @@ func (k *keyring) upkeep(stored []storage.Key, now time.Time) (keyPlan, error) {
 // rotated adds a successor to the last key of each of the algorithms.
 func (p keyPlan) rotated(algorithms []jose.SignatureAlgorithm, now, from time.Time) (keyPlan, error) {
 	for _, alg := range algorithms {
-		published := 0
+		inUse := 0
 		for _, key := range p.keys {
-			if key.Algorithm == string(alg) {
-				published++
+			if key.Algorithm == string(alg) && published(key.ExpiresAt, now) {
+				inUse++
 			}
 		}
-		if published >= maxSigningKeys {
+		if inUse >= maxSigningKeys {
 			return p, ErrTooManyKeys
 		}
 	}
@@ -286,6 +301,8 @@ func (p *Provider) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 	for _, key := range set.keys {
 		state := KeyRetiring
 		switch {
+		case !published(key.until, now):
+			continue
 		case key == set.signer(jose.SignatureAlgorithm(key.Algorithm), now):
 			state = KeyCurrent
 		case key.from.After(now):

@@ -61,6 +61,30 @@ func TestSignerByTheClock(t *testing.T) {
 	}
 }
 
+// TestRetirementForgets: keys that only verify are remembered for a time, and
+// those of many rotations do not pile up.
+func TestRetirementForgets(t *testing.T) {
+	policy := keyPolicy{overlap: time.Second, memory: time.Hour}
+	start := time.Now().UTC()
+	rotate := func(keys []storage.Key, at time.Time) []storage.Key {
+		return policy.retire(append(keys, storage.Key{ID: at.String(), Use: useSignature, Algorithm: "ES256", CreatedAt: at, ActiveFrom: at}), at)
+	}
+	var keys []storage.Key
+	for i := range 10 {
+		keys = rotate(keys, start.Add(time.Duration(i)*10*time.Minute))
+	}
+	if len(keys) != 8 { // the current one, and seven that were published within the hour
+		t.Errorf("%d keys of ten", len(keys))
+	}
+	later := start.Add(24 * time.Hour)
+	for i := range 2 * maxSigningKeys {
+		keys = rotate(keys, later.Add(time.Duration(i)*2*time.Second))
+	}
+	if len(keys) != maxSigningKeys {
+		t.Errorf("%d keys of many rotations", len(keys))
+	}
+}
+
 // TestRetirementKeepsWhatSigns: whatever times the store says, the last key of an
 // algorithm stays.
 func TestRetirementKeepsWhatSigns(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 const (
 	lead    = 10 * time.Minute
 	overlap = 12 * time.Minute // the lifetime of tokens, and slack
+	memory  = 8 * time.Hour    // the length of a session
 	notice  = time.Minute
 )
 
@@ -119,11 +120,22 @@ func TestLifeOfAKey(t *testing.T) {
 		}
 		pass(overlap - 2*notice)
 		wantKeys(t, op, 0, 1)
-		pass(3 * notice) // removed
+		pass(3 * notice) // not published
 		wantKeys(t, op, 0, 0)
-		stored, err := store.Keys(t.Context())
-		if err != nil || slices.ContainsFunc(stored, func(k storage.Key) bool { return k.ID == first }) {
-			t.Errorf("the key is still stored: %v", err)
+		remembered := func() bool {
+			stored, err := store.Keys(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.ContainsFunc(stored, func(k storage.Key) bool { return k.ID == first })
+		}
+		pass(memory - 3*notice)
+		if !remembered() {
+			t.Error("the key is gone while hints may be signed with it")
+		}
+		pass(4 * notice) // removed
+		if remembered() {
+			t.Error("the key is still stored")
 		}
 
 		pass(2 * every) // and so on

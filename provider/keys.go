@@ -187,8 +187,8 @@ func (k *keyring) sign(ctx context.Context, alg jose.SignatureAlgorithm, typ str
 	return jwt.Signed(signer).Claims(claims).Serialize()
 }
 
-// verify checks that the provider itself signed token, whichever of its
-// published keys it used, and returns the claims. It does not check "exp",
+// verify checks that the provider itself signed token, whichever of the keys that
+// it remembers it used, and returns the claims. It does not check "exp",
 // "iss" or "aud". errUnknownKey says that the key is none of them.
 func (k *keyring) verify(ctx context.Context, token, typ string) (map[string]any, error) {
 	parsed, err := jwt.ParseSigned(token, signingAlgorithms)

@@ -151,15 +151,15 @@ func (k *keyring) load(ctx context.Context) ([]storage.Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}
-	stored, before := inSigningOrder(all), k.current.Load()
-	if before != nil && slices.EqualFunc(before.stored, stored, sameKey) {
+	stored, before, now := inSigningOrder(all), k.current.Load(), time.Now()
+	if before != nil && published(before.until, now) && slices.EqualFunc(before.stored, stored, sameKey) {
 		return stored, nil
 	}
 	keys, err := parseKeys(stored, before)
 	if err != nil {
 		return nil, err
 	}
-	set, err := newSigningSet(keys)
+	set, err := newSigningSet(keys, now)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (k *keyring) useFixed(keys []jose.JSONWebKey) error {
 			return fmt.Errorf("there is no key for %s", alg)
 		}
 	}
-	set, err := newSigningSet(withoutTimes(keys))
+	set, err := newSigningSet(withoutTimes(keys), time.Now())
 	if err == nil {
 		k.current.Store(set)
 	}

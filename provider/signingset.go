@@ -19,6 +19,9 @@ type signingSet struct {
 	stored   []storage.Key // what it was made of
 	keys     []*signingKey // in the order of signingAlgorithms, and in which they sign
 	document staticDocument
+	// until is when the first of the published keys need not be in the document
+	// any longer; zero for never.
+	until time.Time
 }
 
 // signingKey is a private key with its times.
@@ -35,25 +38,34 @@ func (key *signingKey) newSigner(typ string) (jose.Signer, error) {
 	return jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key.JSONWebKey}, options)
 }
 
-// newSigningSet checks the keys and prepares the document. Those of one algorithm
-// are in the order in which they sign.
-func newSigningSet(keys []*signingKey) (*signingSet, error) {
+// newSigningSet checks the keys and prepares the document of those that are
+// published. Those of one algorithm are in the order in which they sign.
+func newSigningSet(keys []*signingKey, now time.Time) (*signingSet, error) {
 	// One order, so that the document and its ETag outlive a restart.
 	slices.SortStableFunc(keys, func(a, b *signingKey) int {
 		return cmp.Compare(algorithmOrder(a.Algorithm), algorithmOrder(b.Algorithm))
 	})
 	public := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	ids := map[string]bool{"": true}
+	var until time.Time
 	for _, key := range keys {
-		if key.KeyID == "" || len(public.Key(key.KeyID)) > 0 {
+		if ids[key.KeyID] {
 			return nil, fmt.Errorf("kid %q: every key needs one of its own", key.KeyID)
 		}
+		ids[key.KeyID] = true
 		if _, err := key.newSigner(typeJWT); err != nil {
 			return nil, fmt.Errorf("key %s: %w", key.KeyID, err)
 		}
+		if !published(key.until, now) {
+			continue
+		}
 		public.Keys = append(public.Keys, key.Public())
+		if !key.until.IsZero() && (until.IsZero() || key.until.Before(until)) {
+			until = key.until
+		}
 	}
 	body, err := json.Marshal(public)
-	return &signingSet{keys: keys, document: newStaticDocument(body)}, err
+	return &signingSet{keys: keys, document: newStaticDocument(body), until: until}, err
 }
 
 func algorithmOrder(alg string) int {
