@@ -71,14 +71,22 @@ func (c *client) warning(redirectURI string) string {
 	return ""
 }
 
-// checkSecret compares in constant time. A client without a secret, or whose
-// secret has expired (RFC 7591 §3.2.1), matches nothing.
+// checkSecret compares in constant time. A client without a secret matches
+// nothing. See secretExpired.
 func (c *client) checkSecret(secret string) bool {
-	if secret == "" || c.secretHash.IsZero() || c.secretExpired() {
+	if secret == "" || c.secretHash.IsZero() {
 		return false
 	}
 	sum := storage.DigestOf(secret)
 	return subtle.ConstantTimeCompare(sum[:], c.secretHash[:]) == 1
+}
+
+// errSecretExpired is for who knows the secret, and too late: RFC 7591 §3.2.1.
+func errSecretExpired(c *client) error {
+	return refuse(fosite.ErrInvalidClient, check{
+		What:     "The client secret has expired. Renew it with the registration access token, or register again.",
+		Expected: "a secret before its client_secret_expires_at", Arrived: "one that expired at " + c.secretExpiresAt.UTC().Format(time.RFC3339), Section: rfc("7591", "3.2.1"),
+	})
 }
 
 func (c *client) secretExpired() bool {

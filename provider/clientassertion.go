@@ -105,8 +105,11 @@ func (p *Provider) checkAssertion(r *http.Request, c *client, assertion *jwt.JSO
 func (p *Provider) assertionClaims(ctx context.Context, c *client, assertion *jwt.JSONWebToken) (claims jwt.Claims, err error) {
 	if c.TokenEndpointAuthMethod == authSecretJWT {
 		// The key is the secret: OIDC Core §10.1.
-		if c.sharedSecret == "" || c.secretExpired() || assertion.Claims([]byte(c.sharedSecret), &claims) != nil {
+		if c.sharedSecret == "" || assertion.Claims([]byte(c.sharedSecret), &claims) != nil {
 			return claims, refuseAssertion("client_assertion is not signed with the client's secret.", "HS256 with the client secret", "another signature", rfc("7523", "3"))
+		}
+		if c.secretExpired() {
+			return claims, errSecretExpired(c)
 		}
 		return claims, nil
 	}

@@ -69,6 +69,9 @@ func (p *Provider) authenticateClient(r *http.Request, form url.Values) (*client
 				What: "The client secret is wrong.", Section: rfc6749("2.3.1"),
 			})
 		}
+		if c.secretExpired() {
+			return nil, errSecretExpired(c)
+		}
 		return c, nil
 	default:
 		if err := p.checkAssertion(r, c, given.assertion); err != nil {

@@ -1,7 +1,9 @@
 package provider_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -240,7 +242,10 @@ func TestDeviceGrantOutlivesTheWait(t *testing.T) {
 
 // TestDeviceRace: 64 polls at once bring tokens once.
 func TestDeviceRace(t *testing.T) {
-	op := startWithDevice(t)
+	var log bytes.Buffer
+	op := providertest.Start(t, &providertest.Options{Clients: deviceClients(), Configure: func(c *provider.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}})
 	begun := beginDevice(t, op, "openid offline_access")
 	decide(t, begun, "allow")
 	counts := map[int]int{}
@@ -261,6 +266,9 @@ func TestDeviceRace(t *testing.T) {
 	}
 	if counts[http.StatusOK] != 1 || counts[http.StatusBadRequest] != 63 {
 		t.Errorf("statuses: %v; want one 200 and 63 times 400", counts)
+	}
+	if log.Len() > 0 { // a device that asks twice at once loses nothing
+		t.Errorf("logged: %s", log.String())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -26,12 +27,33 @@ var (
 	}
 )
 
+// mayRegister reports whether whoever sent the request may register a client.
+// Browsers say of which site a page is that sends one. Without CORS they stop most
+// of them, but not one whose name leads to this provider's address by now (DNS
+// rebinding), and so into a network that only its visitor is in.
+func (p *Provider) mayRegister(r *http.Request) error {
+	if !p.registrar.open() {
+		return p.registrar.checkInitialToken(r)
+	}
+	own, err := url.Parse(p.issuer)
+	if err != nil {
+		return err
+	}
+	if origin := r.Header.Get("Origin"); origin != "" && origin != webOrigin(own) {
+		return refuse(fosite.ErrAccessDenied, check{
+			What: "A page of another site cannot register clients here.", Expected: "no Origin header, or " + webOrigin(own), Arrived: printable(origin),
+			Section: rfc("7591", "5"),
+		})
+	}
+	return nil
+}
+
 // handleRegister serves POST /register (RFC 7591 §3, OIDC Registration §3).
 func (p *Provider) handleRegister(w http.ResponseWriter, r *http.Request) {
 	ctx, work := p.begin(r.Context())
 	// 1. Where registration is not open to everybody, the initial access token.
-	//    RFC 7591 §3, §3.1.
-	if err := p.registrar.checkInitialToken(r); err != nil {
+	//    RFC 7591 §3, §3.1. Where it is, it is not so to pages of other sites.
+	if err := p.mayRegister(r); err != nil {
 		p.registrationError(w, r, err)
 		return
 	}

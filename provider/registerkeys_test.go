@@ -149,20 +149,27 @@ func TestRegisteredSigningSecretExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		op := serving(t, provider.Config{FixedKeys: fixedKeys(), Registration: provider.Registration{SecretLifetime: provider.Duration(time.Hour)}})
 		client := op.json(t, http.MethodPost, "/register", smallest().with(document{"token_endpoint_auth_method": "client_secret_jwt"}), nil)
-		use := func(secret string, want int) {
+		use := func(secret string, want int) answer {
 			t.Helper()
 			claims := map[string]any{
 				"iss": client.text("client_id"), "sub": client.text("client_id"), "aud": "http://op.localhost", "jti": time.Now().String() + secret,
 				"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(),
 			}
 			request := asserting(signed(t, jose.HS256, []byte(secret), "", "JWT", claims)).with(params{"token": "x"})
-			if a := op.answer(t, http.MethodPost, "/revoke", request.values(), nil); a.Status != want {
+			a := op.answer(t, http.MethodPost, "/revoke", request.values(), nil)
+			if a.Status != want {
 				t.Errorf("%d %s, want %d", a.Status, a.Raw, want)
 			}
+			return a
 		}
 		use(client.text("client_secret"), 200)
 		time.Sleep(time.Hour)
-		use(client.text("client_secret"), 401)
+		if a := use(client.text("client_secret"), 401); !strings.Contains(a.text("error_description"), "has expired") {
+			t.Errorf("the secret was right: %s", a.Raw)
+		}
+		if a := use("another secret of the right length.", 401); strings.Contains(a.Raw, "expired") {
+			t.Errorf("told to whoever does not know it: %s", a.Raw)
+		}
 		next := op.json(t, http.MethodPut, "/register/"+client.text("client_id"), update(client, document{"client_secret": nil}), bearer(client.text("registration_access_token")))
 		if next.text("client_secret") == "" || next.text("client_secret") == client.text("client_secret") {
 			t.Fatalf("update: %d %s", next.Status, next.Raw)

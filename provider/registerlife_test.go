@@ -37,7 +37,14 @@ func TestRegisteredSecretExpires(t *testing.T) {
 			t.Errorf("before the end: %s", early.Raw)
 		}
 		time.Sleep(time.Second)
-		wantError(t, use(client.text("client_secret")), 401, "invalid_client")
+		expired := use(client.text("client_secret"))
+		wantError(t, expired, 401, "invalid_client")
+		if !strings.Contains(expired.text("error_description"), "has expired") {
+			t.Errorf("the secret was right: %s", expired.Raw)
+		}
+		if wrong := use("another"); strings.Contains(wrong.Raw, "expired") {
+			t.Errorf("told to whoever does not know it: %s", wrong.Raw)
+		}
 		read := op.answer(t, http.MethodGet, path, nil, bearer(client.text("registration_access_token")))
 		if read.Status != 200 || read.Body["client_secret"] != nil || read.Body["client_secret_expires_at"] != expires {
 			t.Errorf("read: %d %s", read.Status, read.Raw)

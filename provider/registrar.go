@@ -83,9 +83,6 @@ func (g *registrar) open() bool { return g.initialToken.IsZero() }
 
 // checkInitialToken: RFC 7591 §3, RFC 6750 §2.1.
 func (g *registrar) checkInitialToken(r *http.Request) error {
-	if g.open() {
-		return nil
-	}
 	token := headerToken(r)
 	if token == "" {
 		return errNoToken

@@ -57,6 +57,40 @@ func TestInitialAccessToken(t *testing.T) {
 	}
 }
 
+// TestRegistrationFromPages: where anybody may register, pages of other sites may
+// not, not even one whose name leads here.
+func TestRegistrationFromPages(t *testing.T) {
+	op := providertest.Start(t, nil)
+	from := func(origin, host string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set("Origin", origin)
+			if host != "" {
+				r.Host = host
+			}
+		}
+	}
+	for name, change := range map[string]func(*http.Request){
+		"another site":           from("https://evil.example", ""),
+		"no origin":              from("null", ""),
+		"another port":           from("http://localhost:1", ""),
+		"a name that leads here": from("http://evil.example:8080", "evil.example:8080"),
+	} {
+		a := sendJSON(t, http.MethodPost, op.URL()+"/register", smallest(), change)
+		wantError(t, a, http.StatusForbidden, "access_denied")
+		if a.Body["client_id"] != nil {
+			t.Errorf("%s: %s", name, a.Raw)
+		}
+	}
+	if a := sendJSON(t, http.MethodPost, op.URL()+"/register", smallest(), from(op.URL(), "")); a.Status != http.StatusCreated {
+		t.Errorf("the provider's own origin: %d %s", a.Status, a.Raw)
+	}
+	closed := startWithRegistration(t, provider.Registration{InitialAccessToken: initialToken})
+	withToken := both(bearer(initialToken), from("https://tool.example", ""))
+	if a := sendJSON(t, http.MethodPost, closed.URL()+"/register", smallest(), withToken); a.Status != http.StatusCreated {
+		t.Errorf("with the initial access token: %d %s", a.Status, a.Raw)
+	}
+}
+
 // TestRegistrationTurnedOff: the endpoints are gone, the clients are not.
 func TestRegistrationTurnedOff(t *testing.T) {
 	on := providertest.Start(t, nil)

@@ -37,8 +37,8 @@ func (p *Provider) table() []route {
 		{pathUserInfo, "GET, POST", p.handleUserInfo, p.openToClients},
 		{pathRevoke, "POST", p.handleRevoke, p.openToClients},
 		{pathIntrospect, "POST", p.handleIntrospect, nil},
-		// Closed to scripts: a page of any site could else register clients at
-		// a provider that only its visitor can reach.
+		// Closed to pages of other sites, which could else register clients at a
+		// provider that only their visitor can reach; see mayRegister.
 		{pathRegister, "POST", register, nil},
 		{pathRegister + "/{client_id}", "GET, PUT, DELETE", registration, nil},
 		{pathDeviceAuth, "POST", p.handleDeviceAuthorization, p.openToClients},

@@ -63,7 +63,8 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 	// 8. Spend the code or rotate the refresh token and store what is new, in
 	//    one transaction. Whoever comes second is refused here.
 	if err := work.commit(ctx); err != nil {
-		if errors.Is(err, storage.ErrUsed) {
+		// Who polls for a device may ask twice at once: nothing is revoked then.
+		if errors.Is(err, storage.ErrUsed) && form.Get("grant_type") != grantDevice {
 			p.logReuse(ctx)
 		}
 		p.tokenError(w, r, err)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -158,6 +159,8 @@ func redirectProblem(uri string) string {
 		return "holds a user name"
 	case strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return "holds characters that a URL must escape (RFC 3986 §2)"
+	case u.Host != "" && !plainHost(u):
+		return "has a host that is no name and no address (RFC 1123 §2.1)"
 	case u.Scheme == "http", u.Scheme == "https":
 		if u.Host == "" {
 			return "has no host"
@@ -167,6 +170,20 @@ func redirectProblem(uri string) string {
 		return "must be http, https or a scheme of the app's own such as com.example.app (RFC 8252 §7.1)"
 	}
 	return ""
+}
+
+// plainHost reports whether the host is a name or an IP address. url.Parse takes
+// more than these, such as commas and semicolons, which would end a source, or a
+// whole policy, where we write one (CSP3 §2.3.1).
+func plainHost(u *url.URL) bool {
+	host := u.Hostname()
+	if strings.HasPrefix(u.Host, "[") {
+		addr, err := netip.ParseAddr(host)
+		return err == nil && addr.Zone() == ""
+	}
+	return host != "" && !strings.ContainsFunc(host, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
+	})
 }
 
 // The application types of OIDC Registration §2.

@@ -60,11 +60,14 @@ func (l *Lab) servers() []server {
 	return list
 }
 
+// newServer bounds how long a request may take to come and its answer to go.
 func (l *Lab) newServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		TLSConfig:         l.tls.Clone(), // nil stays nil
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(l.log.Handler(), slog.LevelWarn),

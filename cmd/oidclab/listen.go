@@ -82,18 +82,26 @@ func issuerAt(scheme string, addr net.Addr, listen string) string {
 	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
-// serveUntil serves until ctx is done, then lets the requests under way end. It
-// serves https if config is not nil; who speaks plain http then is told so, with
-// status 400, by net/http.
-func (a *app) serveUntil(ctx context.Context, ln net.Listener, config *tls.Config, handler http.Handler) error {
-	server := &http.Server{
+// newServer bounds how long a request may take to come and its answer to go:
+// whoever is slower holds a connection, and what serves it, for nothing.
+func (a *app) newServer(config *tls.Config, handler http.Handler) *http.Server {
+	return &http.Server{
 		Handler:           handler,
 		TLSConfig:         config,
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),
 	}
+}
+
+// serveUntil serves until ctx is done, then lets the requests under way end. It
+// serves https if config is not nil; who speaks plain http then is told so, with
+// status 400, by net/http.
+func (a *app) serveUntil(ctx context.Context, ln net.Listener, config *tls.Config, handler http.Handler) error {
+	server := a.newServer(config, handler)
 	served := make(chan error, 1)
 	go func() {
 		if config != nil {

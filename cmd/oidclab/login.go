@@ -20,14 +20,16 @@ import (
 	"github.com/oidclab/oidclab/clients/native"
 )
 
+type loginOptions struct {
+	cfg       native.Config
+	scope     string
+	save      string
+	noBrowser bool
+	device    bool
+}
+
 func (a *app) newLogin() *cobra.Command {
-	var (
-		cfg       native.Config
-		scope     string
-		save      string
-		noBrowser bool
-		device    bool
-	)
+	var o loginOptions
 	cmd := &cobra.Command{
 		Use:   "login",
 		Short: "Sign in from the command line",
@@ -38,53 +40,57 @@ func (a *app) newLogin() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			cfg.Scopes = strings.Fields(scope)
-			cfg.Out, cfg.Logger = cmd.ErrOrStderr(), a.logger
-			if !noBrowser {
-				cfg.Open = native.OpenBrowser
+			o.cfg.Scopes = strings.Fields(o.scope)
+			o.cfg.Out, o.cfg.Logger = cmd.ErrOrStderr(), a.logger
+			if !o.noBrowser {
+				o.cfg.Open = native.OpenBrowser
 			}
-			if save != "" { // before the person signs in, not after
-				if err := native.CheckSave(save); err != nil {
-					return err
-				}
-			}
-			var err error
-			if cfg.RootCAs, err = trustedFor(cmp.Or(cfg.Via, cfg.Issuer)); err != nil {
-				return err
-			}
-			login := native.Login
-			if device {
-				login = native.LoginOnDevice
-			}
-			result, err := login(ctx, cfg)
-			if errors.Is(err, context.Canceled) {
-				return errors.New("stopped before anybody signed in")
-			}
-			if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-				return fmt.Errorf("%w; %s", err, trustHint)
-			}
-			if err != nil {
-				return err
-			}
-			if save != "" {
-				if err := native.Save(save, result); err != nil {
-					return err
-				}
-			}
-			return printLogin(cmd.OutOrStdout(), result, save)
+			return o.login(ctx, cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&cfg.Issuer, "issuer", "http://op.lab.localhost:8080", "sign in at this provider's `URL`")
-	flags.StringVar(&cfg.ClientID, "client-id", "native", "as this client")
-	flags.StringVar(&scope, "scope", "openid profile email offline_access", "ask for these scopes")
-	flags.StringVar(&cfg.Via, "via", "", "sign in through the frontend-driven backend at this `URL` instead: it decides issuer, client and scope")
-	flags.StringVar(&save, "save", "", "save the tokens to this `FILE`, readable by you only")
-	flags.BoolVar(&device, "device", false, "print a code to type in at the provider, in a browser on any machine")
-	flags.BoolVar(&noBrowser, "no-browser", false, "print the URL instead of opening the browser")
-	flags.DurationVar(&cfg.Timeout, "timeout", 5*time.Minute, "give up after this time")
-	flags.BoolVar(&cfg.InsecureHTTP, "insecure-http", false, "allow http to other machines")
+	flags.StringVar(&o.cfg.Issuer, "issuer", "http://op.lab.localhost:8080", "sign in at this provider's `URL`")
+	flags.StringVar(&o.cfg.ClientID, "client-id", "native", "as this client")
+	flags.StringVar(&o.scope, "scope", "openid profile email offline_access", "ask for these scopes")
+	flags.StringVar(&o.cfg.Via, "via", "", "sign in through the frontend-driven backend at this `URL` instead: it decides issuer, client and scope")
+	flags.StringVar(&o.save, "save", "", "save the tokens to this `FILE`, readable by you only")
+	flags.BoolVar(&o.device, "device", false, "print a code to type in at the provider, in a browser on any machine")
+	flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL instead of opening the browser")
+	flags.DurationVar(&o.cfg.Timeout, "timeout", 5*time.Minute, "give up after this time")
+	flags.BoolVar(&o.cfg.InsecureHTTP, "insecure-http", false, "allow http to other machines")
 	return cmd
+}
+
+// login signs a person in and tells out who it is.
+func (o *loginOptions) login(ctx context.Context, out io.Writer) (err error) {
+	if o.save != "" { // before the person signs in, not after
+		if err := native.CheckSave(o.save); err != nil {
+			return err
+		}
+	}
+	if o.cfg.RootCAs, err = trustedFor(cmp.Or(o.cfg.Via, o.cfg.Issuer)); err != nil {
+		return err
+	}
+	login := native.Login
+	if o.device {
+		login = native.LoginOnDevice
+	}
+	result, err := login(ctx, o.cfg)
+	if errors.Is(err, context.Canceled) {
+		return errors.New("stopped before anybody signed in")
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%w; %s", err, trustHint)
+	}
+	if err != nil {
+		return err
+	}
+	if o.save != "" {
+		if err := native.Save(o.save, result); err != nil {
+			return err
+		}
+	}
+	return printLogin(out, result, o.save)
 }
 
 // printLogin tells who signed in, never the tokens.
