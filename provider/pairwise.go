@@ -52,10 +52,12 @@ func (c *Client) sector() string {
 	return ""
 }
 
-// hostOf is the host component of a URL, without the port (RFC 3986 §3.2.2).
+// hostOf is the host component of a URL, without the port (RFC 3986 §3.2.2). A
+// scheme of an app's own (RFC 8252 §7.1) leads to no host, whatever stands in
+// its place: com.example.app://rp.example/ is not rp.example's.
 func hostOf(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil {
+	if err != nil || webURL(raw) == "" {
 		return ""
 	}
 	return strings.ToLower(u.Hostname())
@@ -71,7 +73,7 @@ func (c *Client) checkSubject() *problem {
 	case c.SubjectType != subjectPairwise || c.SectorIdentifierURI != "":
 		return nil
 	case c.sector() == "":
-		return problemf("sector_identifier_uri", "is missing: without a redirect URI that has a host it names the sector of %s subjects", subjectPairwise)
+		return problemf("sector_identifier_uri", "is missing: without an http or https redirect URI it names the sector of %s subjects", subjectPairwise)
 	}
 	for _, uri := range c.RedirectURIs {
 		if hostOf(uri) != c.sector() {
@@ -81,13 +83,59 @@ func (c *Client) checkSubject() *problem {
 	return nil
 }
 
+// A client that registers itself says what it likes of its sector. What shows
+// that the sector is its own is that the user's "sub" goes nowhere else: by the
+// browser to a redirect URI of the sector (OIDC Registration §5), or to whoever
+// has a key that the sector vouches for (CIBA Core §4). The checks below keep it
+// to that. What the operator writes is believed.
+
+// checkSectorShown looks at the ways by which a pairwise "sub" would reach the
+// client without the browser: the device grant, and logout tokens.
+func (c *Client) checkSectorShown() *problem {
+	if c.SubjectType != subjectPairwise {
+		return nil
+	}
+	if c.needsSectorKeys() && (c.TokenEndpointAuthMethod != authPrivateKey || c.JWKSURI == "" || c.SectorIdentifierURI == "") {
+		return problemf("grant_types", "%s is for clients of %s subjects that authenticate by %s and whose sector_identifier_uri lists their jwks_uri: without a redirect nothing else shows the sector to be theirs",
+			grantDevice, subjectPairwise, authPrivateKey)
+	}
+	told := hostOf(c.BackchannelLogoutURI)
+	if told == "" || told == c.sector() || slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return hostOf(uri) == told }) {
+		return nil
+	}
+	return problemf("backchannel_logout_uri", "%q is on no host of the sector, whose names of users logout tokens tell (%s subjects): use that of sector_identifier_uri or of a redirect URI",
+		c.BackchannelLogoutURI, subjectPairwise)
+}
+
+// needsSectorKeys reports whether the client learns names of its sector by a
+// grant in which the browser goes to no redirect URI.
+func (c *Client) needsSectorKeys() bool {
+	return c.SubjectType == subjectPairwise && slices.Contains(c.GrantTypes, grantDevice)
+}
+
+// checkSameSector keeps a client to its sector when its registration is replaced:
+// grants that it has would else tell it the names of another one.
+func (c *Client) checkSameSector(before *Client) *problem {
+	const why = "cannot change: what users allowed before would tell the client other names of them. Register a new client"
+	switch {
+	case c.SubjectType != before.SubjectType:
+		return problemf("subject_type", why)
+	case c.SubjectType == subjectPairwise && c.sector() != before.sector():
+		return problemf("sector_identifier_uri", "or the host of the redirect URIs "+why)
+	}
+	return nil
+}
+
 // checkSectorDocument fetches sector_identifier_uri: a JSON array that names
-// every redirect URI of the client (OIDC Registration §5). Only for a client
-// that registers itself: what the operator writes is believed.
+// every redirect URI of the client (OIDC Registration §5), and its jwks_uri if
+// that has to show the sector (CIBA Core §4).
 func (p *Provider) checkSectorDocument(ctx context.Context, c *Client) *problem {
 	const field = "sector_identifier_uri"
 	if c.SectorIdentifierURI == "" {
 		return nil
+	}
+	if len(c.RedirectURIs) == 0 && !c.needsSectorKeys() {
+		return problemf(field, "lists redirect URIs, and the client has none")
 	}
 	body, err := p.outbound.get(ctx, c.SectorIdentifierURI, "application/json")
 	if err != nil {
@@ -101,6 +149,9 @@ func (p *Provider) checkSectorDocument(ctx context.Context, c *Client) *problem 
 		if !slices.Contains(listed, uri) {
 			return problemf(field, "%q does not list the redirect URI %q", c.SectorIdentifierURI, uri)
 		}
+	}
+	if c.needsSectorKeys() && !slices.Contains(listed, c.JWKSURI) {
+		return problemf(field, "%q does not list the jwks_uri %q", c.SectorIdentifierURI, c.JWKSURI)
 	}
 	return nil
 }

@@ -149,6 +149,9 @@ func (p *Provider) checkRegistration(ctx context.Context, c Client) *problem {
 	if wrong := c.checkUnsigned(p.unsignedIDTokens); wrong != nil {
 		return wrong
 	}
+	if wrong := c.checkSectorShown(); wrong != nil {
+		return wrong
+	}
 	if p.registrar.open() && slices.Contains(c.GrantTypes, grantClientCredentials) {
 		return problemf("grant_types", "%s is not for clients that anybody may register: no user would have allowed what it gives. It takes registration by an initial access token", grantClientCredentials)
 	}

@@ -88,6 +88,10 @@ func (p *Provider) replaceRegistration(w http.ResponseWriter, r *http.Request, r
 		p.registrationError(w, r, err)
 		return
 	}
+	if wrong := metadata.checkSameSector(&before.Client); wrong != nil {
+		p.registrationError(w, r, wrong.refusal())
+		return
+	}
 	secret := p.renewSecret(&record, &metadata, work.now)
 	record.UpdatedAt = work.now
 	if record.Metadata, err = json.Marshal(metadata); err != nil {

@@ -9,12 +9,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
 )
 
 // sectorServer serves what a sector_identifier_uri leads to, over TLS, under
-// any host name.
+// any host name; and at sectorKeys the sector's key for ES256.
 type sectorServer struct {
 	body    atomic.Pointer[string]
 	status  atomic.Int32
@@ -27,7 +29,12 @@ func startWithSector(t *testing.T) (*providertest.Server, *sectorServer) {
 	t.Helper()
 	sector := &sectorServer{}
 	sector.answer(http.StatusOK, goodSector)
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	keys := publicKeys(t, rpKeys()[jose.ES256])
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if "https://"+r.Host+r.URL.Path == sectorKeys {
+			w.Write(encode(t, keys))
+			return
+		}
 		sector.fetches.Add(1)
 		w.Header().Set("Location", "https://example.com/elsewhere")
 		w.WriteHeader(int(sector.status.Load()))
@@ -58,7 +65,10 @@ func sectorDocument() document {
 	})
 }
 
-const goodSector = `["http://rp.localhost:1/callback", "https://unused.example/", "https://other.example/callback"]`
+const (
+	goodSector = `["http://rp.localhost:1/callback", "https://unused.example/", "https://other.example/callback"]`
+	sectorKeys = "https://example.com/keys.json"
+)
 
 // TestRegisterSector: OIDC Registration §5. The suite's oidcc-registration-sector-uri
 // and -sector-bad.
@@ -101,7 +111,7 @@ func TestRegisterSector(t *testing.T) {
 			}
 		})
 	}
-	// A public client's document is looked at, too: it may become pairwise.
+	// A public client's document is looked at, too: what is registered is true.
 	sector.answer(200, `[]`)
 	wantError(t, register(t, op, sectorDocument().with(document{"subject_type": "public"})), 400, "invalid_client_metadata")
 }
