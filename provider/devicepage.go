@@ -73,7 +73,13 @@ func (p *Provider) deviceRequest(ctx context.Context, pending pendingRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return &authorization{pending: pending, client: c, scopes: c.stillAllowed(code.Scopes), audience: code.Audience, device: &code}, nil
+	a := &authorization{pending: pending, client: c, scopes: c.stillAllowed(code.Scopes), audience: code.Audience, device: &code}
+	// What the client registered to hold for requests that do not say otherwise
+	// (OIDC Registration §2): this kind has no way to.
+	if err := checkMaxAge(a); err != nil {
+		return nil, err
+	}
+	return a, p.checkACR(ctx, a)
 }
 
 // decideDevice shows whose device it is and what it asks for, and takes the
