@@ -27,6 +27,14 @@ const (
 	// RFC 8628 §6.1. Eight of them are 34 bits.
 	userCodeLetters = "BCDFGHJKLMNPQRSTVWXZ"
 	userCodeLength  = 8
+
+	// How often user codes may be tried (RFC 8628 §5.1): in a second, and at once
+	// after a pause. There are 20^8 codes, 25.6 billion. In the ten minutes that
+	// a code lives, one visitor tries 620 of them and hits it with 1 in 41 million;
+	// all together try 12,200 and hit it with 1 in 2.1 million. Who kept that up
+	// for a year would be right once in forty, where one device waits at all times.
+	guessRate, guessBurst       = 1, 20
+	allGuessRate, allGuessBurst = 20, 200
 )
 
 // handleDeviceAuthorization serves POST /device_authorization (RFC 8628 §3.1).

@@ -329,27 +329,6 @@ func TestDevicePageOfAnAuthorizationRequest(t *testing.T) {
 	wantErrorPage(t, b.Get(op.URL()+"/device?"+url.Values{"request": {sealed}}.Encode()), "invalid_request")
 }
 
-// TestDeviceGuesses: after some wrong codes, all have to wait (RFC 8628 §5.1).
-func TestDeviceGuesses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		op := serving(t, provider.Config{Clients: deviceClients(), FixedKeys: fixedKeys()})
-		guess := func() int {
-			return op.do(t, http.MethodPost, "/device", url.Values{"user_code": {"BCDF-GHJK"}}, nil).Code
-		}
-		statuses := map[int]int{}
-		for range 30 {
-			statuses[guess()]++
-		}
-		if statuses[http.StatusBadRequest] != 20 || statuses[http.StatusTooManyRequests] != 10 {
-			t.Errorf("statuses: %v", statuses)
-		}
-		time.Sleep(2 * time.Second)
-		if got := guess(); got != http.StatusBadRequest {
-			t.Errorf("after a while: %d", got)
-		}
-	})
-}
-
 // TestDeviceStoreFails: a fault of ours is no answer to the device.
 func TestDeviceStoreFails(t *testing.T) {
 	op, store := startFaulty(t, providertest.Options{Clients: deviceClients()})

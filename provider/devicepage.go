@@ -32,13 +32,18 @@ func (p *Provider) handleDevice(w http.ResponseWriter, r *http.Request) {
 
 // enterUserCode looks up what a person typed.
 func (p *Provider) enterUserCode(w http.ResponseWriter, r *http.Request, typed string) {
-	// 1. Codes are short, so guesses are few: RFC 8628 §5.1.
-	if !p.userCodeGuesses.Allow() {
+	// 1. The form was sent from our own page: no other has visitors guess for it.
+	if !fromOwnOrigin(r) {
+		p.showDevice(w, r, http.StatusForbidden, "", "The form was not sent from this page. Type in the code again.")
+		return
+	}
+	// 2. Codes are short, so guesses are few: RFC 8628 §5.1.
+	if !p.userCodeGuesses.allow(r) {
 		w.Header().Set("Retry-After", "10")
 		p.showDevice(w, r, http.StatusTooManyRequests, typed, "Too many codes were tried. Wait a moment, then try again.")
 		return
 	}
-	// 2. A code that waits for a decision.
+	// 3. A code that waits for a decision.
 	pending := pendingRequest{UserCode: canonicalUserCode(typed), RequestedAt: time.Now().UTC()}
 	a, err := p.deviceRequest(r.Context(), pending)
 	if errors.Is(err, fosite.ErrInvalidRequest) {
@@ -49,7 +54,7 @@ func (p *Provider) enterUserCode(w http.ResponseWriter, r *http.Request, typed s
 		p.pageError(w, r, err)
 		return
 	}
-	// 3. On to the login, or at once to the decision.
+	// 4. On to the login, or at once to the decision.
 	p.redirectSealed(w, r, pathDevice, a.pending)
 }
 

@@ -62,6 +62,8 @@
 //	register.go       registration, numbered; registerdocument.go: what it reads;
 //	                  registrar.go: who may; validateclient.go: the checks, for the
 //	                  configuration too; registry.go: how clients are found
+//	device.go         the device grant; devicepage.go: its page; visitorlimit.go: how
+//	                  often a visitor may try
 //	pairwise.go       by which name a client knows a user
 //	errors.go         every error answer, and the checks behind them
 package provider

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
-	"time"
 
 	"github.com/ory/fosite"
 	"golang.org/x/time/rate"
@@ -41,7 +40,7 @@ type Provider struct {
 	demoUsers  []string
 
 	// userCodeGuesses bounds how many user codes are tried (RFC 8628 §5.1).
-	userCodeGuesses *rate.Limiter
+	userCodeGuesses *visitorLimit
 
 	keys *keyring
 	// unsignedIDTokens is Config.InsecureUnsignedIDTokens.
@@ -84,7 +83,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		issuer: cfg.Issuer, explain: cfg.Explain, log: cfg.Logger, store: cfg.Store,
 		lifetimes: cfg.Lifetimes.or(defaultLifetimes),
 		clients:   map[string]*client{}, scopeTexts: map[string]string{},
-		userCodeGuesses: rate.NewLimiter(rate.Every(time.Second), 20),
+		userCodeGuesses: newVisitorLimit(guessRate, guessBurst, rate.NewLimiter(allGuessRate, allGuessBurst)),
 		scopes:          append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
 		unsignedIDTokens: cfg.InsecureUnsignedIDTokens,
 	}

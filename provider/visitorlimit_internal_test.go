@@ -1,0 +1,87 @@
+package provider
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+func visit(l *visitorLimit, addr string) bool { return l.allow(&http.Request{RemoteAddr: addr}) }
+
+// TestVisitorNetwork: who is one visitor, and who is another.
+func TestVisitorNetwork(t *testing.T) {
+	for _, tt := range []struct{ addr, same, other string }{
+		{"192.0.2.1:1", "192.0.2.1:65535", "192.0.2.2:1"},
+		{"192.0.2.1:1", "[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.2]:1"},
+		{"[2001:db8:0:1::1]:1", "[2001:db8:0:1:ffff:ffff:ffff:ffff]:2", "[2001:db8:0:2::1]:1"},
+		{"[fe80::1%eth0]:1", "[fe80::2%eth1]:1", "[fe80:0:0:1::1]:1"},
+		{"", "@", "127.0.0.1:1"},
+	} {
+		network := visitorNetwork(tt.addr)
+		if got := visitorNetwork(tt.same); got != network {
+			t.Errorf("%s is %s, %s is %s", tt.addr, network, tt.same, got)
+		}
+		if got := visitorNetwork(tt.other); got == network {
+			t.Errorf("%s and %s are %s", tt.addr, tt.other, got)
+		}
+	}
+}
+
+// TestVisitorLimit: each has a bucket that fills again, and takes from what all
+// have together only what it may.
+func TestVisitorLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := newVisitorLimit(1, 2, rate.NewLimiter(1, 5))
+		try := func(visitor string, times, want int) {
+			t.Helper()
+			allowed := 0
+			for range times {
+				if visit(limit, visitor+":1") {
+					allowed++
+				}
+			}
+			if allowed != want {
+				t.Errorf("%s: %d of %d, want %d", visitor, allowed, times, want)
+			}
+		}
+		try("192.0.2.1", 100, 2)
+		try("192.0.2.2", 100, 2)
+		try("192.0.2.3", 100, 1) // five in all
+		try("192.0.2.4", 100, 0)
+		time.Sleep(time.Second)
+		try("192.0.2.1", 100, 1)
+		try("192.0.2.5", 100, 0)
+		time.Sleep(time.Minute)
+		try("192.0.2.1", 100, 2)
+	})
+}
+
+// TestVisitorLimitIsBounded: whatever many visitors come, so many are remembered,
+// and those who come on.
+func TestVisitorLimitIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // in which no time passes
+		limit := newVisitorLimit(1, 1, nil)
+		const faithful, early = "192.0.2.1:1", "192.0.2.2:1"
+		for _, visitor := range []string{early, faithful} {
+			if !visit(limit, visitor) {
+				t.Fatalf("%s may not begin", visitor)
+			}
+		}
+		for i := range 3 * maxVisitors {
+			if i%1000 == 0 && visit(limit, faithful) {
+				t.Fatalf("forgotten after %d", i)
+			}
+			visit(limit, fmt.Sprintf("[2001:db8:%x:%x::1]:1", i>>16, i&0xffff))
+		}
+		if len(limit.visitors) != maxVisitors || limit.seen.Len() != maxVisitors {
+			t.Errorf("%d and %d are remembered", len(limit.visitors), limit.seen.Len())
+		}
+		if !visit(limit, early) {
+			t.Error("who came first and never again is remembered")
+		}
+	})
+}
