@@ -131,6 +131,10 @@ type Changes struct {
 	// RequireSession names a session that must be there (ErrEnded): what is
 	// issued on its strength must not outlive a sign-out that came first.
 	RequireSession Digest
+	// RequireSID is the "sid" of a session that must be there (ErrEnded): what
+	// takes the session's place must not bring back a "sid" that clients were
+	// told has ended.
+	RequireSID string
 	// Once are identifiers that must not have come before (ErrSeen), and from
 	// now on have: the "jti" of a client assertion or of a DPoP proof.
 	Once []Once
@@ -172,10 +176,11 @@ type Changes struct {
 	// RevokeAccessTokens ends single access tokens.
 	RevokeAccessTokens []Digest
 	EndSessions        []Digest
-	// SignOut are "sid" values: every grant of such a session that is
-	// SessionBound is revoked. Its SessionClients stay until they expire: who
-	// reads them after this commit, and after the session itself is gone (see
-	// RequireSession), misses none.
+	// SignOut are "sid" values: every session of that name ends, those of these
+	// Changes too, and every grant of it that is SessionBound is revoked. Its
+	// SessionClients stay until they expire: who reads them after this commit
+	// misses none, for nobody joins a session that is gone (RequireSession), and
+	// none takes its place (RequireSID).
 	SignOut []string
 	// PollDeviceCodes stamps LastPollAt.
 	PollDeviceCodes []Digest
@@ -187,7 +192,7 @@ type Changes struct {
 // Empty reports whether there is nothing to commit.
 func (c *Changes) Empty() bool {
 	return c.RedeemCode.IsZero() && c.RotateRefreshToken.IsZero() &&
-		c.RequireSession.IsZero() && c.ClaimPushedRequest.IsZero() && c.RedeemDeviceCode.IsZero() && c.DecideDevice == nil &&
+		c.RequireSession.IsZero() && c.RequireSID == "" && c.ClaimPushedRequest.IsZero() && c.RedeemDeviceCode.IsZero() && c.DecideDevice == nil &&
 		len(c.Once)+len(c.Grants)+len(c.Codes)+len(c.AccessTokens)+len(c.RefreshTokens) == 0 &&
 		len(c.Clients)+len(c.PushedRequests)+len(c.DeviceCodes)+len(c.UpdateClients) == 0 &&
 		len(c.Sessions)+len(c.SessionClients)+len(c.Consents)+len(c.Keys) == 0 &&

@@ -53,6 +53,8 @@ func TestChangesEmpty(t *testing.T) {
 			field.Set(reflect.MakeSlice(field.Type(), 1, 1))
 		case reflect.Pointer:
 			field.Set(reflect.New(field.Type().Elem()))
+		case reflect.String:
+			field.SetString("x")
 		default:
 			field.Set(reflect.ValueOf(storage.DigestOf("x")))
 		}

@@ -214,12 +214,15 @@ func (w *commit) insert(t *tx) error {
 func (w *commit) upsert(t *tx) error {
 	for _, r := range w.upserts {
 		if r.kind == sessions || r.kind == sessionClients {
-			// The last one's expiry must not end the new one.
+			// The last one's expiry must not end the new one, nor its "sid" find it.
 			if err := t.endNow(r.kind, r.key); err != nil {
 				return err
 			}
 		}
 		if err := t.put(r.kind, r.key, r.value); err != nil {
+			return err
+		}
+		if err := t.enter(r.entry); err != nil {
 			return err
 		}
 		if err := t.index(r.expires, r.kind, r.key); err != nil {

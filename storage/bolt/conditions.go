@@ -12,6 +12,9 @@ func (w *commit) checkSession(t *tx) error {
 	if !w.RequireSession.IsZero() && !t.has(sessions, w.RequireSession[:]) {
 		return storage.ErrEnded
 	}
+	if w.RequireSID != "" && len(t.sessionsOf(w.RequireSID)) == 0 {
+		return storage.ErrEnded
+	}
 	return nil
 }
 

@@ -31,13 +31,14 @@
 //	device         DeviceCode.ID (32 bytes)          DeviceCode     after its ExpiresAt
 //	key            Key.ID                            Key            never
 //	sessiongrant   u16(len(SID))‖SID‖Grant.ID        (empty)        with the grant
+//	sid            u16(len(SID))‖SID‖Session.ID      (empty)        with the session
 //	usercode       DeviceCode.UserCode               DeviceCode.ID  with the device code
 //	expiry         instant‖kind‖key                  (empty)        with the record it names
 //	meta           "schema"                          version        never
 //
 // Version 1 of the file had neither sessionclient, client, once, pushed, device
-// nor the two indexes sessiongrant and usercode. Open adds them, in one
-// transaction.
+// nor the two indexes sessiongrant and usercode, and version 2 no index sid. Open
+// adds them, in one transaction.
 //
 // Values are the records of package storage as JSON, their Go field names
 // being the names in the file. Strings are UTF-8; what is not comes back with

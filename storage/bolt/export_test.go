@@ -87,7 +87,7 @@ func CheckFile(path string) error {
 			errs = append(errs, err)
 		}
 		errs = append(errs, checkExpiryIndex(&tx{Tx: t}))
-		for _, k := range []kind{grants, deviceCodes} {
+		for _, k := range []kind{grants, sessions, deviceCodes} {
 			errs = append(errs, checkEntries(&tx{Tx: t}, k))
 		}
 		return errors.Join(errs...)
@@ -129,7 +129,7 @@ func checkEntries(t *tx, k kind) error {
 	if err != nil {
 		return err
 	}
-	return compareIndex(t, map[kind][]byte{grants: sessionGrantBucket, deviceCodes: userCodeBucket}[k], want)
+	return compareIndex(t, map[kind][]byte{grants: sessionGrantBucket, sessions: sidBucket, deviceCodes: userCodeBucket}[k], want)
 }
 
 func compareIndex(t *tx, bucket []byte, want map[string]string) error {

@@ -41,8 +41,8 @@ func (t *tx) unindex(expires time.Time, k kind, key []byte) error {
 	return t.Bucket(expiryBucket).Delete(indexKey(expires, k, key))
 }
 
-// endNow removes a record, if it is there, with its place in the expiry index:
-// for those that may be replaced or ended before they expire.
+// endNow removes a record, if it is there, with its places in the indexes: for
+// those that may be replaced or ended before they expire.
 func (t *tx) endNow(k kind, key []byte) error {
 	if !t.has(k, key) {
 		return nil
@@ -54,6 +54,13 @@ func (t *tx) endNow(k kind, key []byte) error {
 	if err := t.unindex(expires, k, key); err != nil {
 		return err
 	}
+	e, err := t.entryOf(k, key)
+	if err != nil {
+		return err
+	}
+	if err := t.leave(e); err != nil {
+		return err
+	}
 	return t.remove(k, key)
 }
 
@@ -61,6 +68,7 @@ func (t *tx) endNow(k kind, key []byte) error {
 
 var (
 	sessionGrantBucket = []byte("sessiongrant")
+	sidBucket          = []byte("sid")
 	userCodeBucket     = []byte("usercode")
 )
 
@@ -75,6 +83,24 @@ func grantEntry(g storage.Grant) *entry {
 	return &entry{sessionGrantBucket, pairKey(g.SessionID, g.ID), []byte{}}
 }
 
+// sessionEntry is where a "sid" finds its session, nil for a session without one.
+func sessionEntry(s storage.Session) *entry {
+	if s.SID == "" {
+		return nil
+	}
+	return &entry{sidBucket, pairKey(s.SID, string(s.ID[:])), []byte{}}
+}
+
+// sessionsOf returns the keys of the sessions of a "sid": more than one if two
+// took the place of the same one at once.
+func (t *tx) sessionsOf(sid string) (ids [][]byte) {
+	prefix := pairKey(sid, "")
+	for _, key := range t.keysUnder(sidBucket, prefix) {
+		ids = append(ids, key[len(prefix):])
+	}
+	return ids
+}
+
 // deviceCodeEntry is where a user code finds its device code.
 func deviceCodeEntry(d storage.DeviceCode) *entry {
 	return &entry{userCodeBucket, []byte(d.UserCode), d.ID[:]}
@@ -86,6 +112,9 @@ func (t *tx) entryOf(k kind, key []byte) (*entry, error) {
 	case grants:
 		grant, err := get[storage.Grant](t, k, key)
 		return grantEntry(grant), err
+	case sessions:
+		session, err := get[storage.Session](t, k, key)
+		return sessionEntry(session), err
 	case deviceCodes:
 		code, err := get[storage.DeviceCode](t, k, key)
 		return deviceCodeEntry(code), err

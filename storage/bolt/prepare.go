@@ -101,7 +101,7 @@ func (p *preparation) replace() {
 		p.upserts = append(p.upserts, p.row(row{kind: clients, key: []byte(x.ID)}, x))
 	}
 	for _, s := range p.Sessions {
-		p.upserts = append(p.upserts, p.row(row{kind: sessions, key: digestKey(s.ID), expires: s.ExpiresAt}, s))
+		p.upserts = append(p.upserts, p.row(row{kind: sessions, key: digestKey(s.ID), expires: s.ExpiresAt, entry: sessionEntry(s)}, s))
 	}
 	for _, x := range p.SessionClients {
 		p.upserts = append(p.upserts, p.row(row{kind: sessionClients, key: sessionClientKey(x.SID, x.ClientID), expires: x.ExpiresAt}, x))

@@ -54,10 +54,15 @@ func revokeGrant(t *tx, id string, at time.Time, condition func(storage.Grant) b
 	})
 }
 
-// signOut ends what ends with a session: the grants that are bound to it, also
-// those of these Changes.
+// signOut ends the sessions of a name, and what ends with them: the grants that
+// are bound to them, also those of these Changes.
 func (w *commit) signOut(t *tx) error {
 	for _, sid := range w.SignOut {
+		for _, id := range t.sessionsOf(sid) {
+			if err := t.endNow(sessions, id); err != nil {
+				return err
+			}
+		}
 		prefix := pairKey(sid, "")
 		for _, key := range t.keysUnder(sessionGrantBucket, prefix) {
 			grantID := string(key[len(prefix):])

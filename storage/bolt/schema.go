@@ -10,7 +10,7 @@ import (
 
 // schema is the version of the bucket map in doc.go. Raise it with every
 // change that an older program would misread.
-const schema = 2
+const schema = 3
 
 var (
 	metaBucket = []byte("meta")
@@ -21,7 +21,7 @@ var errForeign = errors.New("not a store of this program")
 
 // migrations bring a file from each version to the next. An empty file has
 // version 0, so a new one goes the way of an old one.
-var migrations = [schema]func(t *tx) error{layOut, addIndexes}
+var migrations = [schema]func(t *tx) error{layOut, addIndexes, addSIDs}
 
 // layOut makes the buckets of version 1.
 func layOut(t *tx) error {
@@ -42,8 +42,22 @@ func addIndexes(t *tx) error {
 	if err := t.create(buckets...); err != nil {
 		return err
 	}
-	return t.Bucket(grants.bucket()).ForEach(func(key, _ []byte) error {
-		e, err := t.entryOf(grants, key)
+	return t.enterAll(grants)
+}
+
+// addSIDs makes the bucket that version 3 added, and notes the sessions of
+// before under their "sid".
+func addSIDs(t *tx) error {
+	if err := t.create(sidBucket); err != nil {
+		return err
+	}
+	return t.enterAll(sessions)
+}
+
+// enterAll makes the entries of all records of a kind.
+func (t *tx) enterAll(k kind) error {
+	return t.Bucket(k.bucket()).ForEach(func(key, _ []byte) error {
+		e, err := t.entryOf(k, key)
 		if err != nil {
 			return err
 		}

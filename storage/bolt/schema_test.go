@@ -131,20 +131,76 @@ func TestOpenVersion1(t *testing.T) {
 	}
 }
 
+// version2 is what a file of version 2 held, which had two more indexes.
+func version2() map[string]map[string]string {
+	first, second := storage.DigestOf("first"), storage.DigestOf("second")
+	record := func(id storage.Digest, sid string) string {
+		text, _ := id.MarshalText()
+		return `{"ID":"` + string(text) + `","SID":"` + sid + `","Subject":"alice","ExpiresAt":"0001-01-01T00:00:00Z"}`
+	}
+	buckets := version1()
+	buckets["meta"]["schema"] = "2"
+	buckets["session"] = map[string]string{
+		string(first[:]): record(first, "sid"), string(second[:]): record(second, "sid"),
+	}
+	buckets["sessiongrant"] = map[string]string{"\x00\x03sidwith": ""}
+	for _, name := range []string{"sessionclient", "client", "once", "pushed", "device", "usercode"} {
+		buckets[name] = nil
+	}
+	return buckets
+}
+
+// TestOpenVersion2: a sign-out finds the sessions of before, of which two could
+// have one name.
+func TestOpenVersion2(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "op.db")
+	writeFile(t, path, version2())
+	s := reopen(t, path, nil)
+	third := storage.Session{ID: storage.DigestOf("third"), SID: "sid"}
+	commit(t, s, storage.Changes{RequireSID: "sid", Sessions: []storage.Session{third}})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := bolt.CheckFile(path); err != nil {
+		t.Error(err)
+	}
+	s = reopen(t, path, nil)
+	commit(t, s, storage.Changes{At: start, SignOut: []string{"sid"}})
+	for _, id := range []string{"first", "second", "third"} {
+		if _, err := s.Session(t.Context(), storage.DigestOf(id)); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("%s session: got error %v, want %v", id, err, storage.ErrNotFound)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := bolt.CheckFile(path); err != nil {
+		t.Error(err)
+	}
+}
+
 // A file that cannot be brought up to date stays what it was.
-func TestOpenVersion1Damaged(t *testing.T) {
-	for name, damage := range map[string]func(buckets map[string]map[string]string){
-		"a grant that is no record":     func(b map[string]map[string]string) { b["grant"]["with"] = "{" },
-		"a bucket of the later version": func(b map[string]map[string]string) { b["once"] = nil },
+func TestOpenOlderDamaged(t *testing.T) {
+	type file = map[string]map[string]string
+	for _, tt := range []struct {
+		name   string
+		older  func() file
+		damage func(file)
+		want   string
+	}{
+		{"a grant that is no record", version1, func(b file) { b["grant"]["with"] = "{" }, "from schema 1"},
+		{"a bucket of the later version", version1, func(b file) { b["once"] = nil }, "from schema 1"},
+		{"a session that is no record", version2, func(b file) { b["session"]["x"] = "{" }, "from schema 2"},
+		{"a bucket of the version after that", version2, func(b file) { b["sid"] = nil }, "from schema 2"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "op.db")
-			buckets := version1()
-			damage(buckets)
+			buckets := tt.older()
+			tt.damage(buckets)
 			writeFile(t, path, buckets)
 			before, _ := os.ReadFile(path)
-			if _, err := bolt.Open(path, nil); err == nil || !strings.Contains(err.Error(), "from schema 1") {
-				t.Errorf("got error %v, want one of the way from schema 1", err)
+			if _, err := bolt.Open(path, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got error %v, want one of the way %s", err, tt.want)
 			}
 			if after, _ := os.ReadFile(path); string(after) != string(before) {
 				t.Error("the file was changed")

@@ -164,7 +164,7 @@ func TestUsesOfOneTransaction(t *testing.T) {
 		s, _ := openStore(t, nil)
 		id := storage.DigestOf("it")
 		commit(t, s, storage.Changes{
-			Sessions:       []storage.Session{{ID: id, SID: "sid"}},
+			Sessions:       []storage.Session{{ID: id, SID: "sid"}, {ID: storage.DigestOf("second"), SID: "second sid"}},
 			Clients:        []storage.Client{{ID: "old"}},
 			PushedRequests: []storage.PushedRequest{{ID: id}},
 			DeviceCodes:    []storage.DeviceCode{{ID: id, UserCode: "old"}},
@@ -186,6 +186,7 @@ func TestUsesOfOneTransaction(t *testing.T) {
 			{"session", storage.ErrEnded, storage.Changes{
 				RequireSession: id, EndSessions: []storage.Digest{id}, SignOut: []string{"sid"},
 			}},
+			{"session of a name", storage.ErrEnded, storage.Changes{RequireSID: "second sid", SignOut: []string{"second sid"}}},
 		}
 		var all []storage.Changes
 		for _, u := range uses {
@@ -346,6 +347,7 @@ func TestRefusesWhatCannotBeWritten(t *testing.T) {
 		"client with an endless ID":    {Clients: []storage.Client{{ID: long}}},
 		"update with an endless ID":    {UpdateClients: []storage.Client{{ID: long}}},
 		"grant of an endless session":  {Grants: []storage.Grant{{ID: "grant", SessionID: long}}},
+		"session of an endless name":   {Sessions: []storage.Session{{ID: storage.DigestOf("x"), SID: long}}},
 		"client of an endless session": {SessionClients: []storage.SessionClient{{SID: long, ClientID: "client"}}},
 		"endless client of a session":  {SessionClients: []storage.SessionClient{{SID: "sid", ClientID: long}}},
 		"device code with an endless user code": {
@@ -370,6 +372,9 @@ func TestRefusesWhatCannotBeWritten(t *testing.T) {
 		if !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("got error %v, want %v", err, storage.ErrNotFound)
 		}
+	}
+	if err := s.Commit(t.Context(), storage.Changes{RequireSID: long}); !errors.Is(err, storage.ErrEnded) {
+		t.Errorf("session of an endless name: got error %v, want %v", err, storage.ErrEnded)
 	}
 	if clients, err := s.SessionClients(t.Context(), long); len(clients) != 0 || err != nil {
 		t.Errorf("clients of an endless session: %d, %v; want none", len(clients), err)

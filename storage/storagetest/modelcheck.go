@@ -133,6 +133,9 @@ func (m *Model) meets(c storage.Changes) error {
 	if _, ok := m.sessions[c.RequireSession]; !ok && !c.RequireSession.IsZero() {
 		return storage.ErrEnded
 	}
+	if c.RequireSID != "" && !slices.ContainsFunc(slices.Collect(maps.Values(m.sessions)), func(s storage.Session) bool { return s.SID == c.RequireSID }) {
+		return storage.ErrEnded
+	}
 	for i, x := range c.Once {
 		_, stored := m.onces[x.ID]
 		if stored || slices.ContainsFunc(c.Once[:i], func(o storage.Once) bool { return o.ID == x.ID }) {

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -144,8 +145,9 @@ func (m *Model) revokeGrants(ids []string, at time.Time) {
 	}
 }
 
-// signOut ends what ends with a session. "" is no session.
+// signOut ends the sessions of a name and what ends with them. "" is no session.
 func (m *Model) signOut(sid string, at time.Time) {
+	maps.DeleteFunc(m.sessions, func(_ storage.Digest, s storage.Session) bool { return sid != "" && s.SID == sid })
 	for id, g := range m.grants {
 		if sid != "" && g.SessionID == sid && g.SessionBound {
 			m.revokeGrants([]string{id}, at)

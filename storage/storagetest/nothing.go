@@ -48,6 +48,7 @@ func refusals() []refusal {
 		{"refresh token missing", storage.ErrNotFound, func(c *storage.Changes) { aRefreshToken.spend(c, "none") }},
 		{"refresh token revoked", storage.ErrRevoked, func(c *storage.Changes) { aRefreshToken.spend(c, "of revoked") }},
 		{"session ended", storage.ErrEnded, func(c *storage.Changes) { c.RequireSession = storage.DigestOf("none") }},
+		{"session of that name ended", storage.ErrEnded, func(c *storage.Changes) { c.RequireSID = "none" }},
 		{"decision for a missing grant", storage.ErrNotFound, func(c *storage.Changes) {
 			c.DecideDevice = &storage.DeviceDecision{ID: storage.DigestOf("device"), GrantID: "none"}
 		}},
@@ -131,6 +132,7 @@ func everything() storage.Changes {
 		RedeemCode:         storage.DigestOf("code"),
 		RotateRefreshToken: storage.DigestOf("refresh"),
 		RequireSession:     storage.DigestOf("session"),
+		RequireSID:         "sid of session",
 		Once:               []storage.Once{newOnce("new")},
 		ClaimPushedRequest: storage.DigestOf("pushed"),
 		DecideDevice:       &storage.DeviceDecision{ID: storage.DigestOf("device"), GrantID: "new"},

@@ -23,6 +23,7 @@ var raceRules = []rule{
 	{"one of 64 redeems a device code", func(f *fixture) { raceToUse(f, aDeviceCode) }},
 	{"one of 64 takes a user code", raceForUserCode},
 	{"nothing is issued after a sign-out, and no client is missed", raceSignOut},
+	{"no session has a name that was signed out", raceToSucceed},
 	{"all of 64 commit what does not conflict", raceApart},
 }
 
@@ -152,6 +153,39 @@ func raceSignOut(f *fixture) {
 		}
 	}
 	f.Logf("%d of %d came before the sign-out", issued, rounds*(racers-1))
+}
+
+// raceToSucceed lets many take the place of a session that one signs out
+// meanwhile. Whoever comes first ends with it, and nobody comes afterwards.
+func raceToSucceed(f *fixture) {
+	succeeded := 0
+	for round := range rounds {
+		session := newSession(fmt.Sprintf("round %d", round))
+		f.commit(storage.Changes{Sessions: []storage.Session{session}})
+		successor := func(racer int) storage.Session {
+			s := newSession(fmt.Sprintf("round %d, racer %d", round, racer))
+			s.SID = session.SID
+			return s
+		}
+		errs := together(func(racer int) error {
+			c := storage.Changes{RequireSID: session.SID, EndSessions: []storage.Digest{session.ID}, Sessions: []storage.Session{successor(racer)}}
+			if racer == racers/2 {
+				c = storage.Changes{At: start, SignOut: []string{session.SID}}
+			}
+			return f.store.Commit(f.Context(), c)
+		})
+		f.equal("sign-out", errs[racers/2], nil)
+		for racer, err := range errs {
+			if racer != racers/2 && err == nil {
+				succeeded++
+			} else if racer != racers/2 {
+				f.wants("a late successor", err, storage.ErrEnded)
+			}
+			_, err := f.store.Session(f.Context(), successor(racer).ID)
+			f.wants("session after the sign-out", err, storage.ErrNotFound)
+		}
+	}
+	f.Logf("%d of %d came before the sign-out", succeeded, rounds*(racers-1))
 }
 
 func raceApart(f *fixture) {

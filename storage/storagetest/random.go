@@ -117,7 +117,7 @@ func (r *random) spend(c *storage.Changes) {
 }
 
 func (r *random) use(c *storage.Changes) {
-	switch r.IntN(5) {
+	switch r.IntN(6) {
 	case 0:
 		c.RequireSession = one(r, few.digests)
 	case 1:
@@ -128,6 +128,8 @@ func (r *random) use(c *storage.Changes) {
 		c.DecideDevice = &storage.DeviceDecision{ID: one(r, few.digests), GrantID: one(r, append(few.grants, ""))}
 	case 4:
 		c.RedeemDeviceCode = one(r, few.digests)
+	case 5:
+		c.RequireSID = one(r, few.sids)
 	}
 }
 
@@ -181,7 +183,7 @@ func (r *random) upsert(c *storage.Changes) {
 	switch r.IntN(5) {
 	case 0:
 		s := newSession("")
-		s.ID, s.ExpiresAt = one(r, few.digests), r.timeOrNever()
+		s.ID, s.SID, s.ExpiresAt = one(r, few.digests), one(r, append(few.sids, "")), r.timeOrNever()
 		c.Sessions = append(c.Sessions, s)
 	case 1:
 		consent := storage.Consent{ConsentID: one(r, few.consents), UpdatedAt: r.time()}

@@ -11,7 +11,8 @@ var signOutRules = []rule{
 	{"what is bound to the session may come with the sign-out", signOutInserted},
 	{"the first revocation is the one that counts", signOutTwice},
 	{"the session's clients stay until they expire", signOutClients},
-	{"the session itself stays", signOutSession},
+	{"every session of the name ends, and no other", signOutSession},
+	{"a session may come with the sign-out", signOutInsertedSession},
 	{"no session is no session", signOutNone},
 	{"sessions that look alike are kept apart", signOutLookAlikes},
 	{"several sessions end in one", signOutSeveral},
@@ -101,10 +102,46 @@ func (f *fixture) clientsOf(sid string, want int) {
 	f.equal("number of clients of "+sid, []any{len(clients), err}, []any{want, nil})
 }
 
+// sessions tests which sessions are there: those of live, and none of ended.
+func (f *fixture) sessions(ended []string, live ...string) {
+	f.Helper()
+	for _, id := range ended {
+		_, err := f.store.Session(f.Context(), storage.DigestOf(id))
+		f.wants(id, err, storage.ErrNotFound)
+	}
+	for _, id := range live {
+		_, err := f.store.Session(f.Context(), storage.DigestOf(id))
+		f.equal(id, err, nil)
+	}
+}
+
 func signOutSession(f *fixture) {
-	f.commit(oneOfEach())
-	f.commit(signOut("sid of session")) // which is not the grant's
-	f.holdsOneOfEach()
+	same := newSession("same")
+	same.SID = "sid of session"
+	c := oneOfEach()
+	c.Sessions = append(c.Sessions, same, newSession("other"), storage.Session{ID: storage.DigestOf("nameless")})
+	f.commit(c)
+	f.commit(signOut("", "none", "sid of sessio"))
+	f.sessions(nil, "session", "same", "other", "nameless")
+	f.commit(signOut("sid of session"))
+	f.sessions([]string{"session", "same"}, "other", "nameless")
+	f.commit(signOut("sid of session", "sid of other", "sid of other"))
+	f.sessions([]string{"session", "same", "other"}, "nameless")
+
+	// Nothing else has changed: the grant is another session's.
+	kept := oneOfEach()
+	kept.Sessions = nil
+	f.holds(kept)
+}
+
+func signOutInsertedSession(f *fixture) {
+	f.commit(storage.Changes{Sessions: []storage.Session{newSession("renamed")}})
+	renamed := newSession("renamed")
+	renamed.SID = "sid of new"
+	c := signOut("sid of new")
+	c.Sessions = []storage.Session{newSession("new"), renamed, newSession("other")}
+	f.commit(c)
+	f.sessions([]string{"new", "renamed"}, "other")
 }
 
 func signOutNone(f *fixture) {

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -99,6 +100,7 @@ var useRules = append(forEach(aPushedRequest, aDecision, aDeviceCode), []rule{
 	{"an identifier that has expired is known until it is swept", onceExpired},
 	{"a session that is required must be there", requireSession},
 	{"a session that is required may end by the same changes", requireAndEnd},
+	{"a session whose name is required must be there", requireSID},
 	{"a user denies", decideDenied},
 	{"a user allows by a grant that is there", decideStored},
 	{"a user allows by a grant that comes with it", decideInserted},
@@ -224,6 +226,44 @@ func requireAndEnd(f *fixture) {
 	f.commit(storage.Changes{RequireSession: id, EndSessions: []storage.Digest{id}})
 	_, err := f.store.Session(f.Context(), id)
 	f.wants("session", err, storage.ErrNotFound)
+}
+
+func requireSID(f *fixture) {
+	first, second := newSession("first"), newSession("second")
+	second.SID = first.SID
+	f.commit(storage.Changes{Sessions: []storage.Session{first, newSession("other"), {ID: storage.DigestOf("nameless")}}})
+	n := 0
+	required := func(sid string) storage.Changes {
+		n++
+		return storage.Changes{At: start, RequireSID: sid, Grants: []storage.Grant{newGrant(fmt.Sprint(n))}}
+	}
+	// One may take the other's place, and the name lives on.
+	c := required(first.SID)
+	c.Sessions, c.EndSessions = []storage.Session{second}, []storage.Digest{first.ID}
+	f.commit(c)
+	f.commit(required(first.SID))
+	for _, sid := range []string{"none", first.SID + " ", first.SID[:len(first.SID)-1]} {
+		f.refuse(required(sid), storage.ErrEnded)
+	}
+
+	// It ends with the last session of that name, and none brings it back.
+	f.commit(storage.Changes{EndSessions: []storage.Digest{second.ID}})
+	back := required(first.SID)
+	back.Sessions = []storage.Session{first}
+	f.refuse(back, storage.ErrEnded)
+	_, err := f.store.Session(f.Context(), first.ID)
+	f.wants("session", err, storage.ErrNotFound)
+
+	// One that gets another name leaves the first.
+	renamed := newSession("other")
+	renamed.SID = "another"
+	f.commit(storage.Changes{Sessions: []storage.Session{renamed}})
+	f.refuse(required("sid of other"), storage.ErrEnded)
+	f.commit(required("another"))
+
+	// A sweep takes the name too.
+	f.sweep(start.Add(3*time.Hour+1), 10, 1)
+	f.refuse(required("another"), storage.ErrEnded)
 }
 
 // decide returns changes that note a decision on oneOfEach's device code; no
