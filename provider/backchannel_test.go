@@ -289,12 +289,13 @@ func TestJoiningWhileSigningOut(t *testing.T) {
 		store := &faultyStore{Store: storagetest.NewModel(), broken: map[string]bool{}}
 		op, rs := receiving(t, 2, provider.Config{Store: store}, nil)
 		idToken := op.joins(t, "rp-0")
+		session := storage.DigestOf(op.cookies["op_session"])
 		store.onCommit = func(c storage.Changes) error {
 			if len(c.SignOut) == 0 {
 				return nil
 			}
 			late := storage.SessionClient{SID: c.SignOut[0], ClientID: "rp-1", Subject: "alice", ExpiresAt: time.Now().Add(time.Hour)}
-			return store.Store.Commit(t.Context(), storage.Changes{RequireSession: c.EndSessions[0], SessionClients: []storage.SessionClient{late}})
+			return store.Store.Commit(t.Context(), storage.Changes{RequireSession: session, SessionClients: []storage.SessionClient{late}})
 		}
 		op.signsOut(t, idToken)
 		if diff := cmp.Diff(map[string]int{"rp-0": 1, "rp-1": 1}, rs.times()); diff != "" {

@@ -2,8 +2,11 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+
+	"github.com/oidclab/oidclab/storage"
 )
 
 // handleLogout serves GET and POST /logout.
@@ -78,7 +81,13 @@ func (p *Provider) afterLogout(w http.ResponseWriter, req *logoutRequest, sessio
 // is told of a failure can try again.
 func (p *Provider) signOut(ctx context.Context, w http.ResponseWriter, work *work, session *ssoSession) ([]string, error) {
 	work.signOut(session)
-	if err := work.commit(ctx); err != nil {
+	err := work.commit(ctx)
+	if errors.Is(err, storage.ErrEnded) {
+		// In another tab the user signed out, just now, or another signed in. Its
+		// clients are told already, and the cookie may be the other user's.
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	p.setCookie(w, sessionCookie, "")

@@ -11,6 +11,7 @@ import (
 
 const (
 	aliceSubject = "248289761001" // alice's own "sub"
+	bobSubject   = "248289761002" // and bob's
 	// Clients of pairwise subjects, see startPairwise.
 	onAHost       = "on-a-host"     // its sector is the host of its redirect URI
 	onTheSameHost = "on-the-same"   // another port of that host

@@ -33,7 +33,8 @@ func (p *Provider) bindToSession(work *work, a *authorization, session *ssoSessi
 }
 
 // participants returns the clients that must hear of a session's end. It is
-// called when the session is gone: nobody joins it any more. What cannot be
+// called when every session of this "sid" is gone: nobody joins it any more
+// (bindToSession), and no later login has its name (succeed). What cannot be
 // read is logged and left out, for the session has ended whoever hears of it.
 func (p *Provider) participants(ctx context.Context, sid string) []participant {
 	ctx = context.WithoutCancel(ctx)

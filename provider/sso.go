@@ -47,10 +47,10 @@ func (p *Provider) currentSession(r *http.Request) (*ssoSession, error) {
 
 // startSession signs the user in: a new cookie value in every case, so that a
 // value planted before the login is worth nothing (session fixation). The
-// public "sid" stays when the same user signs in again; when another does, the
-// first is signed out, of which clients hear by the back channel only. The
-// cookie comes only after the session is stored: a failure costs nobody the
-// session they had.
+// public "sid" stays when the same user signs in again and it has not ended
+// meanwhile; when another does, the first is signed out, of which clients hear
+// by the back channel only. The cookie comes only after the session is stored: a
+// failure costs nobody the session they had.
 func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, u *user) (*ssoSession, error) {
 	work := workFrom(ctx)
 	before, err := p.currentSession(r)
@@ -60,20 +60,20 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 	value := randomString(32)
 	session := storage.Session{
 		ID:        storage.DigestOf(value),
-		SID:       randomString(16),
 		Subject:   u.subject,
 		ACR:       p.requests.ACRValues[0],
 		AMR:       []string{"pwd"}, // RFC 8176 §2
 		AuthTime:  work.now,
 		ExpiresAt: work.now.Add(time.Duration(p.lifetimes.Session)),
 	}
-	if before != nil {
-		if err := p.succeed(ctx, work, before, &session); err != nil {
-			return nil, err
-		}
+	err = p.storeSession(ctx, before, &session)
+	if errors.Is(err, storage.ErrEnded) {
+		// In another tab the user signed out, just now. The clients hear that this
+		// "sid" has ended, and remember it: the login begins a session of its own.
+		before = nil
+		err = p.storeSession(ctx, before, &session)
 	}
-	work.onSuccess.Sessions = append(work.onSuccess.Sessions, session)
-	if err := work.commit(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	started := &ssoSession{Session: session, user: u}
@@ -85,6 +85,21 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 	return started, nil
 }
 
+// storeSession writes a new session, in the place of the browser's one before if
+// there is one, in a unit of work of its own. storage.ErrEnded: that one has
+// ended meanwhile.
+func (p *Provider) storeSession(ctx context.Context, before *ssoSession, session *storage.Session) error {
+	ctx, work := p.begin(ctx)
+	session.SID = randomString(16)
+	if before != nil {
+		if err := p.succeed(ctx, work, before, session); err != nil {
+			return err
+		}
+	}
+	work.onSuccess.Sessions = append(work.onSuccess.Sessions, *session)
+	return work.commit(ctx)
+}
+
 // succeed puts a new session of a browser into the place of the one before. For
 // the same user it is the same session to the clients, now until its new end.
 func (p *Provider) succeed(ctx context.Context, work *work, before *ssoSession, session *storage.Session) error {
@@ -93,6 +108,7 @@ func (p *Provider) succeed(ctx context.Context, work *work, before *ssoSession, 
 		return nil
 	}
 	session.SID = before.SID
+	work.onSuccess.RequireSID = session.SID
 	work.onSuccess.EndSessions = append(work.onSuccess.EndSessions, before.ID)
 	clients, err := p.store.SessionClients(ctx, before.SID)
 	for _, known := range clients {
@@ -102,9 +118,10 @@ func (p *Provider) succeed(ctx context.Context, work *work, before *ssoSession, 
 	return err
 }
 
-// signOut ends a session, and what was issued in it for its time only.
+// signOut ends a session, if it has not ended, also where a new login has taken
+// its place; and what was issued in it for its time only.
 func (w *work) signOut(session *ssoSession) {
-	w.onSuccess.EndSessions = append(w.onSuccess.EndSessions, session.ID)
+	w.onSuccess.RequireSID = session.SID
 	w.onSuccess.SignOut = append(w.onSuccess.SignOut, session.SID)
 }
 
