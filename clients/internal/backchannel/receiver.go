@@ -152,6 +152,12 @@ func (r *Receiver) end(ctx context.Context, logout Logout) error {
 }
 
 // Ended reports whether a sign-in is over because a session at the provider is.
+//
+// When a sign-in began does not count where a session has a name: distinct
+// sessions have distinct names (§2.1), so none comes back under one that has
+// ended, and what has it although it began later was under way when the logout
+// token came, its code not yet redeemed. By the clock it would stand. A user does
+// come back, so among the sign-ins of a user only the clock can tell.
 func (r *Receiver) Ended(s SignIn) (bool, error) {
 	if s.SID != "" {
 		note, err := r.over.Get("sid:" + s.SID)

@@ -116,6 +116,30 @@ func TestWhoIsSignedOut(t *testing.T) {
 	}
 }
 
+// TestSignInUnderWay: a sign-in that is complete only after the logout token is
+// over if it names the session, and a new one of the user's is not.
+func TestSignInUnderWay(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		logout claims
+		signIn backchannel.SignIn
+		want   bool
+	}{
+		{"the session", nil, backchannel.SignIn{SID: "s-1", Subject: "alice"}, true},
+		{"another session", nil, backchannel.SignIn{SID: "s-2", Subject: "alice"}, false},
+		{"every session of the user", claims{"sid": nil}, backchannel.SignIn{SID: "s-2", Subject: "alice"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			b.wantDone(b.tell(b.token(tt.logout)))
+			tt.signIn.Began = time.Now().Add(time.Second)
+			if got := b.ended(tt.signIn); got != tt.want {
+				t.Errorf("ended: %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestReplay: a token serves once, until it has expired anyway.
 func TestReplay(t *testing.T) {
 	b := newBench(t)
