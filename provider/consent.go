@@ -82,7 +82,7 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *inter
 		return
 	}
 	p.pages.consent(w, consentPage{
-		clientView: viewOf(in.a.client),
+		clientView: p.viewOf(in.a.client),
 		Action:     p.base + pathConsent, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		Username: session.user.Username, Name: session.user.displayName(),
 		Lines: p.consentLines(in.a, allowed), FormTarget: in.a.returnURL(), Warning: in.a.warning(),

@@ -126,7 +126,7 @@ func (p *Provider) decideDevice(w http.ResponseWriter, r *http.Request, form url
 		return
 	}
 	p.log.InfoContext(ctx, "device decided", "sub", session.Subject, "client", in.a.client.ID, "decision", decision)
-	p.pages.deviceDone(w, deviceDonePage{clientView: viewOf(in.a.client), Allowed: decision == "allow"})
+	p.pages.deviceDone(w, deviceDonePage{clientView: p.viewOf(in.a.client), Allowed: decision == "allow"})
 }
 
 // commitDecision stores the decision: the first one, if two windows decide.
@@ -156,7 +156,7 @@ func (p *Provider) showDevice(w http.ResponseWriter, _ *http.Request, status int
 
 func (p *Provider) showDeviceConsent(w http.ResponseWriter, r *http.Request, in *interaction, session *ssoSession) {
 	p.pages.deviceConsent(w, deviceConsentPage{
-		clientView: viewOf(in.a.client),
+		clientView: p.viewOf(in.a.client),
 		Action:     p.base + pathDevice, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		UserCode: displayedUserCode(in.a.device.UserCode),
 		Username: session.user.Username, Name: session.user.displayName(),

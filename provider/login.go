@@ -100,7 +100,7 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interac
 		return
 	}
 	p.pages.login(w, status, loginPage{
-		clientView: viewOf(in.a.client),
+		clientView: p.viewOf(in.a.client),
 		Action:     p.base + pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		Username: username, Error: problem, Reauthenticate: session != nil,
 		FormTarget: in.a.returnURL(), DemoUsers: p.demoUsers, Warning: in.a.warning(),

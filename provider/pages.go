@@ -65,15 +65,20 @@ type field struct{ Name, Value string }
 // clientView is what pages show of a client's registration (RFC 7591 §2).
 type clientView struct {
 	ClientName, ClientURI, LogoURI, PolicyURI, TOSURI string
+	StartURL                                          string // where a login at the client begins anew
 }
 
-func viewOf(c *client) clientView {
-	return clientView{ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI}
+func (p *Provider) viewOf(c *client) clientView {
+	return clientView{
+		ClientName: c.displayName(), ClientURI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
+		StartURL: p.startURL(c),
+	}
 }
 
 // safe drops what is no http or https URL.
 func (v clientView) safe() clientView {
 	v.ClientURI, v.LogoURI, v.PolicyURI, v.TOSURI = webURL(v.ClientURI), webURL(v.LogoURI), webURL(v.PolicyURI), webURL(v.TOSURI)
+	v.StartURL = webURL(v.StartURL)
 	return v
 }
 

@@ -117,13 +117,13 @@ func everyPage(value string) map[string]func(*pages, http.ResponseWriter) {
 		"login": func(p *pages, w http.ResponseWriter) {
 			p.login(w, http.StatusOK, loginPage{
 				Action: "/login", Request: value, CSRF: value, Username: value, Error: value, FormTarget: value, DemoUsers: []string{value},
-				clientView: clientView{value, value, value, value, value},
+				clientView: clientView{value, value, value, value, value, value},
 			})
 		},
 		"consent": func(p *pages, w http.ResponseWriter) {
 			p.consent(w, consentPage{
 				Action: "/consent", Request: value, CSRF: value, Username: value, Name: value, Lines: lines, FormTarget: value,
-				clientView: clientView{value, value, value, value, value},
+				clientView: clientView{value, value, value, value, value, value},
 			})
 		},
 		"logout": func(p *pages, w http.ResponseWriter) {
@@ -155,7 +155,7 @@ func everyPage(value string) map[string]func(*pages, http.ResponseWriter) {
 		"device consent": func(p *pages, w http.ResponseWriter) {
 			p.deviceConsent(w, deviceConsentPage{
 				Action: "/device", Request: value, CSRF: value, UserCode: value, Username: value, Name: value, Lines: lines,
-				clientView: clientView{value, value, value, value, value},
+				clientView: clientView{value, value, value, value, value, value},
 			})
 		},
 		"device done": func(p *pages, w http.ResponseWriter) {

@@ -40,7 +40,7 @@ func TestPageLogin(t *testing.T) {
 			t.Errorf("the page does not say %q but %q", sentence, text(page.root))
 		}
 	}
-	for _, id := range []string{"error", "client-logo", "client-policy", "client-tos", "client-home"} {
+	for _, id := range []string{"error", "client-logo", "client-policy", "client-tos", "client-home", "client-start"} {
 		if page.byID(t, id) != nil {
 			t.Errorf("there is a #%s", id)
 		}
@@ -90,7 +90,7 @@ func TestPageLoginAfterFailure(t *testing.T) {
 func TestPageShowsTheClientsLinks(t *testing.T) {
 	const site = "https://client.example/"
 	links := func(scheme string) clientView {
-		return clientView{LogoURI: scheme + "logo", PolicyURI: scheme + "policy", TOSURI: scheme + "tos", ClientURI: scheme + "home"}
+		return clientView{LogoURI: scheme + "logo", PolicyURI: scheme + "policy", TOSURI: scheme + "tos", ClientURI: scheme + "home", StartURL: scheme + "start"}
 	}
 	sends := map[string]func(*pages, http.ResponseWriter, string){
 		"login": func(p *pages, w http.ResponseWriter, scheme string) {
@@ -110,7 +110,7 @@ func TestPageShowsTheClientsLinks(t *testing.T) {
 			if logo == nil || logo.Data != "img" || attr(logo, "src") != site+"logo" {
 				t.Error("no logo")
 			}
-			for _, what := range []string{"policy", "tos", "home"} {
+			for _, what := range []string{"policy", "tos", "home", "start"} {
 				if got := attr(page.byID(t, "client-"+what), "href"); got != site+what {
 					t.Errorf("#client-%s leads to %q", what, got)
 				}

@@ -3,6 +3,7 @@ package provider_test
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -126,12 +127,15 @@ func TestPagesShowTheClient(t *testing.T) {
 	clients := providertest.DefaultClients()
 	clients[0].ClientURI, clients[0].LogoURI = "https://rp.example/about", "https://rp.example/logo.png"
 	clients[0].PolicyURI, clients[0].TOSURI = "https://rp.example/privacy", "https://rp.example/terms"
+	clients[0].InitiateLoginURI = "https://rp.example/start?x=1"
 	op := providertest.Start(t, &providertest.Options{Clients: clients})
 	b := providertest.NewBrowser(t)
 	login := b.Get(authorizeURL(op, codeRequest()))
 	consent := b.Submit(login, "submit", map[string]string{"username": "alice", "password": "alice"})
 	for _, page := range []*providertest.Page{login, consent} {
-		for _, want := range []string{clients[0].Name, clients[0].ClientURI, clients[0].LogoURI, clients[0].PolicyURI, clients[0].TOSURI} {
+		for _, want := range []string{clients[0].Name, clients[0].ClientURI, clients[0].LogoURI, clients[0].PolicyURI, clients[0].TOSURI,
+			"https://rp.example/start?x=1&amp;iss=" + url.QueryEscape(op.URL()), // OIDC Core §4
+		} {
 			if !strings.Contains(page.Body, want) {
 				t.Errorf("%s does not show %s", page.URL.Path, want)
 			}

@@ -31,6 +31,9 @@ type Registration struct {
 
 const defaultMaxClients = 10_000
 
+// On reports whether there is registration at all.
+func (r *Registration) On() bool { return r.Enabled == nil || *r.Enabled }
+
 // check: RFC 6750 §2.1 for the token.
 func (r *Registration) check() *problem {
 	const symbols = "-._~+/="
@@ -66,7 +69,7 @@ type registrar struct {
 // newRegistrar makes the registrar of a store that holds count clients.
 func newRegistrar(r Registration, count int) *registrar {
 	made := &registrar{
-		enabled: r.Enabled == nil || *r.Enabled, secretLifetime: time.Duration(r.SecretLifetime),
+		enabled: r.On(), secretLifetime: time.Duration(r.SecretLifetime),
 		limit: r.MaxClients, count: count,
 	}
 	if made.limit == 0 {

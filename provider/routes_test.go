@@ -92,6 +92,19 @@ func TestHome(t *testing.T) {
 	}
 }
 
+// TestHomeNamesEveryEndpoint of the metadata document.
+func TestHomeNamesEveryEndpoint(t *testing.T) {
+	op := providertest.Start(t, nil)
+	page := providertest.NewBrowser(t).Get(op.URL() + "/").Body
+	for name, value := range get(t, op.URL()+"/.well-known/openid-configuration", nil).Body {
+		endpoint, _ := value.(string)
+		path, ours := strings.CutPrefix(endpoint, op.URL()+"/")
+		if ours && !strings.Contains(page, op.URL()+"<wbr>/"+path+"<") {
+			t.Errorf("no %s (%s)", endpoint, name)
+		}
+	}
+}
+
 // TestPanicIsAnAnswer: a mistake of ours breaks one request, and tells nothing.
 func TestPanicIsAnAnswer(t *testing.T) {
 	var faulty *faultyStore

@@ -138,7 +138,7 @@ func (c *composer) frontendDriven(context.Context) error {
 		Audience: c.drivenAudience(), HomeURL: c.at[home],
 		DBPath:     c.file("frontenddriven.db"),
 		HTTPClient: c.httpClient(drivenServer),
-		Logger:     c.logger(apiServer),
+		Logger:     c.logger(drivenServer),
 	})
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)
@@ -160,7 +160,7 @@ func (c *composer) api(context.Context) error {
 		AllowedOrigins: []string{c.at[implicitSPA], c.at[pkceSPA], c.at[drivenSPA]},
 		DBPath:         c.file("api.db"),
 		HTTPClient:     c.httpClient(apiServer),
-		Logger:         c.logger(drivenServer),
+		Logger:         c.logger(apiServer),
 	})
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)

@@ -48,7 +48,7 @@ func (c *composer) home(context.Context) error {
 	page := homePage{
 		Flows: flows(), Users: homeUsers(c.cfg.Provider.Users), Seeded: len(c.cfg.Provider.Users) == 0,
 		Issuer: c.at[op], API: c.at[apiServer], Via: c.at[drivenServer],
-		Endpoints: endpoints(c.at[op]),
+		Endpoints: endpoints(c.at[op], c.cfg.Provider.Registration.On()),
 		Shared:    c.cfg.Layout == Ports,
 	}
 	for i, f := range page.Flows {
@@ -114,18 +114,28 @@ func homeUsers(configured []provider.User) []homeUser {
 }
 
 // endpoints of the provider. Those with a link can be opened as they are.
-func endpoints(issuer string) []endpoint {
-	return []endpoint{
+func endpoints(issuer string, registration bool) []endpoint {
+	list := []endpoint{
 		{"GET", "/.well-known/openid-configuration", issuer + "/.well-known/openid-configuration", "metadata: where everything else is", "OIDC Discovery §4"},
 		{"GET", "/.well-known/oauth-authorization-server", issuer + "/.well-known/oauth-authorization-server", "the same, for OAuth clients", "RFC 8414 §3"},
 		{"GET", "/jwks", issuer + "/jwks", "the public keys that verify the tokens", "RFC 7517 §5"},
 		{"GET, POST", "/authorize", "", "where a sign-in begins, in the browser", "RFC 6749 §3.1, OIDC Core §3"},
 		{"POST", "/par", "", "keeps a request that a client pushes before it sends the browser", "RFC 9126 §2"},
 		{"POST", "/token", "", "codes and refresh tokens for tokens", "RFC 6749 §3.2"},
+		{"POST", "/device_authorization", "", "codes for a device that has no browser", "RFC 8628 §3.1"},
+		{"GET, POST", "/device", issuer + "/device", "where a person types in a device's code", "RFC 8628 §3.3"},
 		{"GET, POST", "/userinfo", "", "the user's claims, for an access token", "OIDC Core §5.3"},
 		{"POST", "/introspect", "", "whether a token is still good", "RFC 7662 §2"},
 		{"POST", "/revoke", "", "ends a token and what came with it", "RFC 7009 §2"},
 		{"GET, POST", "/logout", issuer + "/logout", "ends the provider's session", "OIDC RP-Initiated Logout §2"},
+		{"GET", "/session", "", "a frame in which a client's page watches the session", "OIDC Session Management §3.2"},
 		{"GET", "/readyz", issuer + "/readyz", "whether the provider is ready", ""},
 	}
+	if registration {
+		list = append(list,
+			endpoint{"POST", "/register", "", "registers a client", "RFC 7591 §3"},
+			endpoint{"GET, PUT, DELETE", "/register/{client_id}", "", "reads, replaces, deletes it", "RFC 7592 §2"},
+		)
+	}
+	return list
 }

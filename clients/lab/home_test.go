@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -66,6 +67,16 @@ func TestHomePageLinksLead(t *testing.T) {
 			for _, command := range []string{"oidclab login --issuer " + r.Issuer(), "oidclab login --via " + r.Origin("frontenddriven-backend"), "oidclab login --device --issuer " + r.Issuer()} {
 				if !strings.Contains(page, ">"+command+"<") {
 					t.Errorf("the page does not say %q", command)
+				}
+			}
+			var metadata map[string]any
+			if err := json.Unmarshal([]byte(r.get(t, r.Issuer()+"/.well-known/openid-configuration", "").body), &metadata); err != nil {
+				t.Fatal(err)
+			}
+			for name, value := range metadata {
+				endpoint, _ := value.(string)
+				if path, ours := strings.CutPrefix(endpoint, r.Issuer()+"/"); ours && !strings.Contains(page, ">/"+path+"<") {
+					t.Errorf("no %s (%s)", endpoint, name)
 				}
 			}
 			if shared := strings.Contains(page, "separate cookies by port"); shared != (layout == lab.Ports) {

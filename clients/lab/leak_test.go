@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -188,5 +189,31 @@ func assertBackChannel(t *testing.T, list []recorder.Exchange) {
 	}
 	if t.Failed() {
 		t.Logf("%v", calls)
+	}
+}
+
+// TestLogsNameTheParty that speaks.
+func TestLogsNameTheParty(t *testing.T) {
+	var logged buffer
+	r := start(t, func(c *lab.Config) { c.Logger = slog.New(slog.NewJSONHandler(&logged, nil)) })
+	for party, path := range map[string]string{"provider": "/userinfo", "api": "/api/me", "frontenddriven-backend": "/auth/exchange", "bff": "/callback"} {
+		method := http.MethodGet
+		if path == "/auth/exchange" {
+			method = http.MethodPost
+		}
+		req, err := http.NewRequestWithContext(t.Context(), method, r.Origin(party)+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.do(t, req)
+		said := false
+		for line := range strings.Lines(logged.String()) {
+			if strings.Contains(line, `"path":"`+path+`"`) {
+				said = strings.Contains(line, `"party":"`+party+`"`)
+			}
+		}
+		if !said {
+			t.Errorf("%s%s:\n%s", party, path, logged.String())
+		}
 	}
 }

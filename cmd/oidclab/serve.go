@@ -225,7 +225,7 @@ func (o *serveOptions) greet(w io.Writer, cfg *provider.Config, secure *security
 // registrationText says who may register clients.
 func registrationText(r *provider.Registration) string {
 	switch {
-	case r.Enabled != nil && !*r.Enabled:
+	case !r.On():
 		return "off"
 	case r.InitialAccessToken != "":
 		return "with the initial access token"
