@@ -58,8 +58,8 @@ func (p *Provider) waitForClients(ctx context.Context, told <-chan struct{}) {
 	}
 }
 
-// tellClient tells one client, with a second try if the first may have failed
-// by chance. The second carries a new token: a client that keeps each "jti" may
+// tellClient tells one client, with a second try if what failed may have passed
+// by then. The second carries a new token: a client that keeps each "jti" may
 // have kept the first one's before it failed, and whoever is told twice is
 // signed out once (§2.8).
 func (p *Provider) tellClient(ctx context.Context, sid string, to participant, turns chan struct{}) {
@@ -79,10 +79,18 @@ func (p *Provider) tellClient(ctx context.Context, sid string, to participant, t
 		default:
 			p.log.WarnContext(ctx, "client refused the logout token", "client", to.ID, "attempt", attempt, "status", status)
 		}
-		if !errors.Is(err, errNotFetched) && status < http.StatusInternalServerError {
+		if !errors.Is(err, errNotFetched) && !mayPass(status) {
 			return // it would be the same again
 		}
 	}
+}
+
+// mayPass reports whether an answer may be another one in a moment. 400 is what
+// a client says of a logout token that it does not believe, but also of a logout
+// that failed, because it could not fetch our keys or write, say (§2.8).
+func mayPass(status int) bool {
+	return status >= http.StatusInternalServerError ||
+		slices.Contains([]int{http.StatusBadRequest, http.StatusRequestTimeout, http.StatusTooManyRequests}, status)
 }
 
 // sendLogoutToken makes a logout token and posts it (§2.4, §2.5).
