@@ -55,7 +55,8 @@
 //	keyrotation.go    the life of a signing key; signingkeys.go: how they are made
 //	                  and stored; signingset.go: those of one moment
 //	control.go        the control plane: what only an operator may do
-//	outbound.go       requests to URLs of clients; outboundguard.go: whom they may reach
+//	outbound.go       requests to URLs of clients; outboundguard.go: whom they may reach;
+//	                  outboundturns.go: how many at once
 //	sso.go            the browser's session; participants.go: the clients of it
 //	logout.go         how it ends, numbered; backchannel.go, frontchannel.go, checksession.go: who hears of it
 //	clientkeys.go     what clients sign; jwks.go: the keys that verify it

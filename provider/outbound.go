@@ -18,9 +18,16 @@ import (
 // Bounds on requests to URLs that a client or a stranger chose.
 const (
 	outboundTimeout  = 5 * time.Second // for the whole exchange
-	outboundAtOnce   = 32              // requests under way
 	maxDocumentBody  = 64 << 10        // bytes of a JWK Set, a request object, a sector document
 	maxAnswerHeaders = 16 << 10        // bytes
+)
+
+// How many requests are under way, and how many of them to one site. Anybody can
+// have documents fetched, by an authorization request with a request_uri say, so
+// clients are told of a sign-out beside that: no document delays it.
+const (
+	fetchesAtOnce, fetchesOfASite   = 32, 4
+	signOutsAtOnce, signOutsOfASite = 64, backchannelAtOnce // those of one session need not wait
 )
 
 // What can go wrong, for those who asked for the fetch. Each text completes a
@@ -51,7 +58,8 @@ type outbound struct {
 	log       *slog.Logger
 	dialer    net.Dialer
 	transport http.RoundTripper
-	slots     chan struct{} // one for each request under way
+	fetches   *turns // of documents
+	signOuts  *turns // that clients are told of
 
 	closing context.Context //nolint:containedctx // its end closes every connection
 	close   func()
@@ -62,7 +70,7 @@ type outbound struct {
 func newOutbound(cfg *Config) *outbound {
 	o := &outbound{
 		private: cfg.InsecurePrivateAddresses, trusted: cfg.TrustedOrigins, timeout: outboundTimeout, log: cfg.Logger,
-		slots: make(chan struct{}, outboundAtOnce),
+		fetches: newTurns(fetchesAtOnce, fetchesOfASite), signOuts: newTurns(signOutsAtOnce, signOutsOfASite),
 	}
 	o.dialer.ControlContext = o.control
 	var cancel context.CancelFunc
@@ -83,9 +91,8 @@ func newOutbound(cfg *Config) *outbound {
 	}
 	o.close = sync.OnceFunc(func() {
 		cancel()
-		for range cap(o.slots) { // until the last request gave its slot back
-			o.slots <- struct{}{}
-		}
+		o.fetches.end()
+		o.signOuts.end()
 	})
 	return o
 }
@@ -99,7 +106,7 @@ func (o *outbound) get(ctx context.Context, rawURL, accept string) ([]byte, erro
 		header.Set("Accept", accept)
 	}
 	var body []byte
-	err := o.exchange(ctx, http.MethodGet, rawURL, header, nil, func(response *http.Response) (err error) {
+	err := o.exchange(ctx, o.fetches, http.MethodGet, rawURL, header, nil, func(response *http.Response) (err error) {
 		body, err = document(response)
 		return err
 	})
@@ -109,11 +116,11 @@ func (o *outbound) get(ctx context.Context, rawURL, accept string) ([]byte, erro
 	return body, nil
 }
 
-// postForm sends a form and returns the status of the answer, whose body it
-// does not read.
+// postForm tells a client of a sign-out: it sends a form and returns the status of
+// the answer, whose body it does not read.
 func (o *outbound) postForm(ctx context.Context, rawURL string, form url.Values) (status int, err error) {
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-	err = o.exchange(ctx, http.MethodPost, rawURL, header, strings.NewReader(form.Encode()), func(response *http.Response) error {
+	err = o.exchange(ctx, o.signOuts, http.MethodPost, rawURL, header, strings.NewReader(form.Encode()), func(response *http.Response) error {
 		status = response.StatusCode
 		return nil
 	})
@@ -126,7 +133,7 @@ func (o *outbound) postForm(ctx context.Context, rawURL string, form url.Values)
 //
 //nolint:revive // the arguments of a request, and what reads its answer
 func (o *outbound) exchange(
-	ctx context.Context, method, rawURL string, header http.Header, body io.Reader, read func(*http.Response) error,
+	ctx context.Context, turns *turns, method, rawURL string, header http.Header, body io.Reader, read func(*http.Response) error,
 ) error {
 	// 1. The URL, before anything is sent.
 	if err := checkOutboundURL(rawURL, o.private || o.trusted.have(rawURL)); err != nil {
@@ -137,12 +144,11 @@ func (o *outbound) exchange(
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	defer context.AfterFunc(o.closing, cancel)()
-	select {
-	case o.slots <- struct{}{}:
-		defer func() { <-o.slots }()
-	case <-ctx.Done():
-		return o.failed(caller, rawURL, ctx.Err())
+	giveBack, err := turns.take(ctx, rawURL)
+	if err != nil {
+		return o.failed(caller, rawURL, err)
 	}
+	defer giveBack()
 	// 3. The request. Not through an http.Client, which would follow redirects.
 	request, err := http.NewRequestWithContext(ctx, method, rawURL, body)
 	if err != nil {

@@ -263,35 +263,6 @@ func TestOutboundTimesOut(t *testing.T) {
 	}
 }
 
-// TestOutboundAtOnce: so many requests at once, the rest wait for their turn,
-// but not for ever.
-func TestOutboundAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSlow(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
-		results := make(chan error)
-		for range outboundAtOnce + 1 {
-			go func() {
-				_, err := s.o.get(t.Context(), "https://rp.example/", "")
-				results <- err
-			}()
-		}
-		synctest.Wait()
-		if s.dials != outboundAtOnce {
-			t.Errorf("%d at once", s.dials)
-		}
-		hangsUp, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := s.o.get(hangsUp, "https://rp.example/", ""); !errors.Is(err, context.Canceled) {
-			t.Errorf("a caller that is gone: %v", err)
-		}
-		for range outboundAtOnce + 1 {
-			if err := <-results; !errors.Is(err, errNotFetched) {
-				t.Errorf("got %v", err)
-			}
-		}
-	})
-}
-
 // TestOutboundClose ends what is under way, at whatever stage, at once; the
 // bubble fails if a goroutine is left.
 func TestOutboundClose(t *testing.T) {

@@ -61,15 +61,20 @@ func (l *visitorLimit) bucket(network netip.Prefix) *rate.Limiter {
 	return bucket
 }
 
-// visitorNetwork is an IPv4 address, or the 64 bits of an IPv6 address that a
-// network has: the others its machines choose freely (RFC 4291 §2.5.1, RFC 8981).
-// What is no address, as on a Unix socket, is one visitor.
+// visitorNetwork is the network of a connection's other end. What has no address,
+// such as a Unix socket, is one visitor.
 func visitorNetwork(remoteAddr string) netip.Prefix {
 	peer, err := netip.ParseAddrPort(remoteAddr)
 	if err != nil {
 		return netip.Prefix{}
 	}
-	addr := peer.Addr().Unmap().WithZone("")
+	return networkOf(peer.Addr())
+}
+
+// networkOf is an IPv4 address, or the 64 bits of an IPv6 address that a network
+// has: the others its machines choose freely (RFC 4291 §2.5.1, RFC 8981).
+func networkOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()
 	if addr.Is6() {
 		bits = 64
