@@ -118,7 +118,7 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		a.request.GrantAudience(audience)
 	}
 	a.request.SetID(randomString(16))
-	work.onSuccess.ClaimPushedRequest = a.pending.Pushed
+	work.claimPushedRequest(a)
 	work.codeJKT = a.form.Get("dpop_jkt")
 	grant := p.newGrant(a, session, work.now)
 	p.bindToSession(work, a, session, &grant)

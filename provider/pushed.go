@@ -46,13 +46,13 @@ func (p *Provider) handlePushedRequest(w http.ResponseWriter, r *http.Request) {
 		p.tokenError(w, r, err)
 		return
 	}
-	// 4. Keep it under a name that nobody guesses. Who has begun to sign in may
-	//    finish after the name has expired, so the record stays longer.
+	// 4. Keep it under a name that nobody guesses, and no longer than the name is
+	//    good: who has begun to sign in by then has the request in the page.
 	uri := pushedPrefix + randomString(32)
 	life := time.Duration(c.lifetimes.PushedRequest)
 	work.onSuccess.PushedRequests = []storage.PushedRequest{{
 		ID: storage.DigestOf(uri), ClientID: c.ID, Form: a.form, JKT: proof.thumbprint(),
-		CreatedAt: work.now, ExpiresAt: work.now.Add(life + interactionLifetime),
+		CreatedAt: work.now, ExpiresAt: work.now.Add(life),
 	}}
 	if err := work.commit(ctx); err != nil {
 		p.tokenError(w, r, err)
@@ -93,10 +93,15 @@ func (p *Provider) openPushedRequest(ctx context.Context, a *authorization, uri 
 		return err
 	case pushed.ClientID != a.client.ID:
 		return badPushedRequest("was given to another client.")
-	case !pushed.UsedAt.IsZero():
-		return errPushedUsed
-	case !time.Now().Before(pushed.CreatedAt.Add(time.Duration(a.client.lifetimes.PushedRequest))):
+	case !time.Now().Before(pushed.ExpiresAt):
 		return badPushedRequest("has expired.")
+	}
+	answered, err := p.store.Seen(ctx, answerOf(id).ID)
+	if err != nil {
+		return err
+	}
+	if answered {
+		return errPushedUsed
 	}
 	form := url.Values(pushed.Form)
 	if pushed.JKT != "" {
@@ -115,21 +120,32 @@ func badPushedRequest(what string) error {
 
 var errPushedUsed = badPushedRequest("was used before.")
 
+// answerOf is what may come once of a pushed request: its answer. It is known for
+// as long as there can be a page that the request waits in, which was opened
+// before the request expired and is open for interactionLifetime at most.
+func answerOf(pushed storage.Digest) storage.Once {
+	return storage.Once{ID: onceID("pushed request", string(pushed[:])), ExpiresAt: time.Now().UTC().Add(2 * interactionLifetime)}
+}
+
 // claimPushedRequest notes that a request which was pushed, if it was, is
-// answered now. An error is an answer, too.
-func (p *Provider) claimPushedRequest(ctx context.Context, a *authorization) error {
-	if a.pending.Pushed.IsZero() {
-		return nil
+// answered by what is committed. An error is an answer, too.
+func (w *work) claimPushedRequest(a *authorization) {
+	if !a.pending.Pushed.IsZero() {
+		w.onSuccess.Once = append(w.onSuccess.Once, answerOf(a.pending.Pushed))
 	}
+}
+
+// answerPushedRequest claims a request for an answer that needs no other commit.
+func (p *Provider) answerPushedRequest(ctx context.Context, a *authorization) error {
 	ctx, work := p.begin(ctx)
-	work.onSuccess.ClaimPushedRequest = a.pending.Pushed
+	work.claimPushedRequest(a)
 	return pushedError(a, work.commit(ctx))
 }
 
 // pushedError translates the refusal of a commit that claims a pushed request:
 // another answer came first.
 func pushedError(a *authorization, err error) error {
-	if !a.pending.Pushed.IsZero() && (errors.Is(err, storage.ErrUsed) || errors.Is(err, storage.ErrNotFound)) {
+	if !a.pending.Pushed.IsZero() && errors.Is(err, storage.ErrSeen) {
 		return errPushedUsed
 	}
 	return err

@@ -55,7 +55,7 @@ func (p *Provider) authorizeError(w http.ResponseWriter, r *http.Request, a *aut
 	}
 	e := p.protocolError(err)
 	if e.Status < http.StatusInternalServerError {
-		if err := p.claimPushedRequest(r.Context(), a); err != nil {
+		if err := p.answerPushedRequest(r.Context(), a); err != nil {
 			p.pageError(w, r, err)
 			return
 		}
