@@ -160,8 +160,6 @@ type PushedRequest struct {
 	JKT       string
 	CreatedAt time.Time
 	ExpiresAt time.Time
-	// UsedAt is zero until an authorization response has come of it.
-	UsedAt time.Time
 }
 
 // DeviceCode is a device authorization (RFC 8628).

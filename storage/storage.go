@@ -136,11 +136,9 @@ type Changes struct {
 	// told has ended.
 	RequireSID string
 	// Once are identifiers that must not have come before (ErrSeen), and from
-	// now on have: the "jti" of a client assertion or of a DPoP proof.
+	// now on have: the "jti" of a client assertion or of a DPoP proof, the name
+	// of a pushed request that is answered.
 	Once []Once
-	// ClaimPushedRequest marks a pushed request as used. It must exist
-	// (ErrNotFound) and be unused (ErrUsed).
-	ClaimPushedRequest Digest
 	// DecideDevice notes the user's decision on a device authorization. It must
 	// exist (ErrNotFound) and be undecided (ErrUsed). The grant that it names
 	// must be among Grants or stored (ErrNotFound).
@@ -192,7 +190,7 @@ type Changes struct {
 // Empty reports whether there is nothing to commit.
 func (c *Changes) Empty() bool {
 	return c.RedeemCode.IsZero() && c.RotateRefreshToken.IsZero() &&
-		c.RequireSession.IsZero() && c.RequireSID == "" && c.ClaimPushedRequest.IsZero() && c.RedeemDeviceCode.IsZero() && c.DecideDevice == nil &&
+		c.RequireSession.IsZero() && c.RequireSID == "" && c.RedeemDeviceCode.IsZero() && c.DecideDevice == nil &&
 		len(c.Once)+len(c.Grants)+len(c.Codes)+len(c.AccessTokens)+len(c.RefreshTokens) == 0 &&
 		len(c.Clients)+len(c.PushedRequests)+len(c.DeviceCodes)+len(c.UpdateClients) == 0 &&
 		len(c.Sessions)+len(c.SessionClients)+len(c.Consents)+len(c.Keys) == 0 &&

@@ -58,7 +58,7 @@ func (w *commit) check(t *tx) error {
 		// 2. The session that the request relied on has not ended.
 		w.checkSession,
 		// 3. What may come or be used once is there for the first time.
-		w.checkOnce, w.checkPushedRequest, w.checkDecision, w.checkDeviceCode,
+		w.checkOnce, w.checkDecision, w.checkDeviceCode,
 		// 4. What is inserted is new, and comes of a grant that lives.
 		w.checkInserts,
 		// 5. What is to be replaced is there.

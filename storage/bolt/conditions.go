@@ -31,17 +31,6 @@ func (w *commit) checkOnce(t *tx) error {
 	return nil
 }
 
-func (w *commit) checkPushedRequest(t *tx) error {
-	if w.ClaimPushedRequest.IsZero() {
-		return nil
-	}
-	request, err := get[storage.PushedRequest](t, pushedRequests, w.ClaimPushedRequest[:])
-	if err != nil {
-		return err
-	}
-	return checkUnused(pushedRequests, request.UsedAt)
-}
-
 func (w *commit) checkDecision(t *tx) error {
 	if w.DecideDevice == nil {
 		return nil
@@ -93,17 +82,9 @@ func (w *commit) checkUpdates(t *tx) error {
 	return nil
 }
 
-// stamp notes the use of what checkPushedRequest, checkDecision and
-// checkDeviceCode found unused. One device code may be stamped twice.
+// stamp notes the use of what checkDecision and checkDeviceCode found unused. One
+// device code may be stamped twice.
 func (w *commit) stamp(t *tx) error {
-	if !w.ClaimPushedRequest.IsZero() {
-		if err := change(t, pushedRequests, w.ClaimPushedRequest[:], func(r *storage.PushedRequest) bool {
-			r.UsedAt = w.At
-			return true
-		}); err != nil {
-			return err
-		}
-	}
 	if decision := w.DecideDevice; decision != nil {
 		if err := change(t, deviceCodes, decision.ID[:], func(c *storage.DeviceCode) bool {
 			c.DecidedAt, c.GrantID = w.At, decision.GrantID

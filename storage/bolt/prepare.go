@@ -118,7 +118,7 @@ func (p *preparation) replace() {
 // UsedAt would leave a redeemed code unused.
 func checkAt(c *storage.Changes) error {
 	stamps := !c.RedeemCode.IsZero() || !c.RotateRefreshToken.IsZero() ||
-		!c.ClaimPushedRequest.IsZero() || c.DecideDevice != nil || !c.RedeemDeviceCode.IsZero() ||
+		c.DecideDevice != nil || !c.RedeemDeviceCode.IsZero() ||
 		len(c.RevokeGrants)+len(c.RevokeAccessTokens)+len(c.SignOut)+len(c.PollDeviceCodes) > 0
 	if stamps && c.At.IsZero() {
 		return errors.New("changes without a time")

@@ -164,10 +164,9 @@ func TestUsesOfOneTransaction(t *testing.T) {
 		s, _ := openStore(t, nil)
 		id := storage.DigestOf("it")
 		commit(t, s, storage.Changes{
-			Sessions:       []storage.Session{{ID: id, SID: "sid"}, {ID: storage.DigestOf("second"), SID: "second sid"}},
-			Clients:        []storage.Client{{ID: "old"}},
-			PushedRequests: []storage.PushedRequest{{ID: id}},
-			DeviceCodes:    []storage.DeviceCode{{ID: id, UserCode: "old"}},
+			Sessions:    []storage.Session{{ID: id, SID: "sid"}, {ID: storage.DigestOf("second"), SID: "second sid"}},
+			Clients:     []storage.Client{{ID: "old"}},
+			DeviceCodes: []storage.DeviceCode{{ID: id, UserCode: "old"}},
 		})
 		uses := []struct {
 			name  string
@@ -175,7 +174,6 @@ func TestUsesOfOneTransaction(t *testing.T) {
 			storage.Changes
 		}{
 			{"identifier", storage.ErrSeen, storage.Changes{Once: []storage.Once{{ID: id}}}},
-			{"pushed request", storage.ErrUsed, storage.Changes{ClaimPushedRequest: id}},
 			{"decision", storage.ErrUsed, storage.Changes{DecideDevice: &storage.DeviceDecision{ID: id}}},
 			{"device code", storage.ErrUsed, storage.Changes{RedeemDeviceCode: id}},
 			{"client", storage.ErrExists, storage.Changes{Clients: []storage.Client{{ID: "new"}}}},

@@ -207,13 +207,12 @@ func insertNameless(f *fixture) {
 func timeless(f *fixture) {
 	f.commit(oneOfEach())
 	for name, c := range map[string]storage.Changes{
-		"revoked grant":          {RevokeGrants: []string{"grant"}},
-		"revoked access token":   {RevokeAccessTokens: []storage.Digest{storage.DigestOf("access")}},
-		"claimed pushed request": {ClaimPushedRequest: storage.DigestOf("pushed")},
-		"decided device code":    {DecideDevice: &storage.DeviceDecision{ID: storage.DigestOf("device")}},
-		"redeemed device code":   {RedeemDeviceCode: storage.DigestOf("device")},
-		"polled device code":     {PollDeviceCodes: []storage.Digest{storage.DigestOf("device")}},
-		"sign-out":               {SignOut: []string{"sid of session"}},
+		"revoked grant":        {RevokeGrants: []string{"grant"}},
+		"revoked access token": {RevokeAccessTokens: []storage.Digest{storage.DigestOf("access")}},
+		"decided device code":  {DecideDevice: &storage.DeviceDecision{ID: storage.DigestOf("device")}},
+		"redeemed device code": {RedeemDeviceCode: storage.DigestOf("device")},
+		"polled device code":   {PollDeviceCodes: []storage.Digest{storage.DigestOf("device")}},
+		"sign-out":             {SignOut: []string{"sid of session"}},
 	} {
 		f.refuseBad(name, c)
 	}

@@ -13,7 +13,7 @@ import (
 // sensible refuses what only a mistake in the program can ask for.
 func sensible(c storage.Changes) error {
 	stamps := !c.RedeemCode.IsZero() || !c.RotateRefreshToken.IsZero() ||
-		!c.ClaimPushedRequest.IsZero() || c.DecideDevice != nil || !c.RedeemDeviceCode.IsZero() ||
+		c.DecideDevice != nil || !c.RedeemDeviceCode.IsZero() ||
 		len(c.RevokeGrants)+len(c.RevokeAccessTokens)+len(c.SignOut)+len(c.PollDeviceCodes) > 0
 	switch {
 	case stamps && c.At.IsZero():
@@ -140,12 +140,6 @@ func (m *Model) meets(c storage.Changes) error {
 		_, stored := m.onces[x.ID]
 		if stored || slices.ContainsFunc(c.Once[:i], func(o storage.Once) bool { return o.ID == x.ID }) {
 			return storage.ErrSeen
-		}
-	}
-	if !c.ClaimPushedRequest.IsZero() {
-		r, ok := m.pushed[c.ClaimPushedRequest]
-		if err := unused(ok, r.UsedAt); err != nil {
-			return err
 		}
 	}
 	if c.DecideDevice != nil {

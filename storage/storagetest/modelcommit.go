@@ -47,10 +47,6 @@ func (m *Model) spend(c storage.Changes) {
 		refresh.UsedAt = c.At
 		m.refresh[refresh.ID] = refresh
 	}
-	if r, ok := m.pushed[c.ClaimPushedRequest]; ok {
-		r.UsedAt = c.At
-		m.pushed[r.ID] = r
-	}
 	if c.DecideDevice != nil {
 		d := m.devices[c.DecideDevice.ID]
 		d.DecidedAt, d.GrantID = c.At, c.DecideDevice.GrantID

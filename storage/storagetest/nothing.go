@@ -18,16 +18,14 @@ func givenRefusals(f *fixture) {
 	f.Helper()
 	f.commit(storage.Changes{Grants: []storage.Grant{newGrant("revoked"), newGrant("other")}})
 	f.commit(storage.Changes{
-		Once:           []storage.Once{newOnce("used")},
-		Codes:          []storage.Code{newCode("of revoked", "revoked"), newCode("used", "other")},
-		RefreshTokens:  []storage.RefreshToken{newRefreshToken("of revoked", "revoked"), newRefreshToken("used", "other")},
-		PushedRequests: []storage.PushedRequest{newPushedRequest("used")},
-		DeviceCodes:    []storage.DeviceCode{newDeviceCode("used")},
+		Once:          []storage.Once{newOnce("used")},
+		Codes:         []storage.Code{newCode("of revoked", "revoked"), newCode("used", "other")},
+		RefreshTokens: []storage.RefreshToken{newRefreshToken("of revoked", "revoked"), newRefreshToken("used", "other")},
+		DeviceCodes:   []storage.DeviceCode{newDeviceCode("used")},
 	})
 	f.commit(storage.Changes{
 		RedeemCode:         storage.DigestOf("used"),
 		RotateRefreshToken: storage.DigestOf("used"),
-		ClaimPushedRequest: storage.DigestOf("used"),
 		DecideDevice:       &storage.DeviceDecision{ID: storage.DigestOf("used")},
 		RedeemDeviceCode:   storage.DigestOf("used"),
 		RevokeGrants:       []string{"revoked"},
@@ -134,7 +132,6 @@ func everything() storage.Changes {
 		RequireSession:     storage.DigestOf("session"),
 		RequireSID:         "sid of session",
 		Once:               []storage.Once{newOnce("new")},
-		ClaimPushedRequest: storage.DigestOf("pushed"),
 		DecideDevice:       &storage.DeviceDecision{ID: storage.DigestOf("device"), GrantID: "new"},
 		RedeemDeviceCode:   storage.DigestOf("device"),
 		Grants:             []storage.Grant{newGrant("new")},

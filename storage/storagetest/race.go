@@ -18,7 +18,6 @@ var raceRules = []rule{
 	{"one of 64 redeems a code", func(f *fixture) { raceFor(f, aCode) }},
 	{"one of 64 rotates a refresh token", func(f *fixture) { raceFor(f, aRefreshToken) }},
 	{"one of 64 brings an identifier", func(f *fixture) { raceToUse(f, anIdentifier) }},
-	{"one of 64 claims a pushed request", func(f *fixture) { raceToUse(f, aPushedRequest) }},
 	{"one of 64 decides", func(f *fixture) { raceToUse(f, aDecision) }},
 	{"one of 64 redeems a device code", func(f *fixture) { raceToUse(f, aDeviceCode) }},
 	{"one of 64 takes a user code", raceForUserCode},

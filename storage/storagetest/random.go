@@ -117,18 +117,16 @@ func (r *random) spend(c *storage.Changes) {
 }
 
 func (r *random) use(c *storage.Changes) {
-	switch r.IntN(6) {
+	switch r.IntN(5) {
 	case 0:
 		c.RequireSession = one(r, few.digests)
 	case 1:
 		c.Once = append(c.Once, storage.Once{ID: one(r, few.digests), ExpiresAt: r.timeOrNever()})
 	case 2:
-		c.ClaimPushedRequest = one(r, few.digests)
-	case 3:
 		c.DecideDevice = &storage.DeviceDecision{ID: one(r, few.digests), GrantID: one(r, append(few.grants, ""))}
-	case 4:
+	case 3:
 		c.RedeemDeviceCode = one(r, few.digests)
-	case 5:
+	case 4:
 		c.RequireSID = one(r, few.sids)
 	}
 }
@@ -204,7 +202,7 @@ func (r *random) upsert(c *storage.Changes) {
 }
 
 func (r *random) remove(c *storage.Changes) {
-	switch r.IntN(6) {
+	switch r.IntN(5) {
 	case 0:
 		c.RevokeGrants = append(c.RevokeGrants, one(r, few.grants))
 	case 1:

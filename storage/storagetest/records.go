@@ -89,7 +89,6 @@ func fullRecords(f *fixture) {
 	c.Codes[0].UsedAt = start.Add(1)
 	c.AccessTokens[0].RevokedAt = start.Add(2)
 	c.RefreshTokens[0].UsedAt = start.Add(3)
-	c.PushedRequests[0].UsedAt = start.Add(4)
 	device := &c.DeviceCodes[0]
 	device.LastPollAt, device.DecidedAt, device.UsedAt, device.GrantID = start.Add(5), start.Add(6), start.Add(7), "grant"
 	f.roundTrip(c)

@@ -256,7 +256,7 @@ func sweepDecided(f *fixture) {
 }
 
 func sweepUsed(f *fixture) {
-	for _, u := range []usable{aPushedRequest, aDecision, aDeviceCode} {
+	for _, u := range []usable{aDecision, aDeviceCode} {
 		for _, used := range []bool{false, true} {
 			u.given(f, "it")
 			if used {

@@ -26,20 +26,6 @@ var (
 		use:   func(c *storage.Changes, id string) { c.Once = append(c.Once, newOnce(id)) },
 		again: storage.ErrSeen,
 	}
-	aPushedRequest = usable{
-		name: "pushed request",
-		add: func(c *storage.Changes, id string) {
-			c.PushedRequests = append(c.PushedRequests, newPushedRequest(id))
-		},
-		use:   func(c *storage.Changes, id string) { c.ClaimPushedRequest = storage.DigestOf(id) },
-		again: storage.ErrUsed,
-		usedAt: func(f *fixture, id string) time.Time {
-			f.Helper()
-			got, err := f.store.PushedRequest(f.Context(), storage.DigestOf(id))
-			f.equal("PushedRequest", err, nil)
-			return got.UsedAt
-		},
-	}
 	aDecision = usable{
 		name: "decision",
 		add:  addDeviceCode,
@@ -62,7 +48,7 @@ var (
 			return f.deviceCode(id).UsedAt
 		},
 	}
-	usables = []usable{anIdentifier, aPushedRequest, aDecision, aDeviceCode}
+	usables = []usable{anIdentifier, aDecision, aDeviceCode}
 )
 
 func addDeviceCode(c *storage.Changes, id string) {
@@ -94,7 +80,7 @@ func (u usable) given(f *fixture, id string) {
 	f.commit(c)
 }
 
-var useRules = append(forEach(aPushedRequest, aDecision, aDeviceCode), []rule{
+var useRules = append(forEach(aDecision, aDeviceCode), []rule{
 	{"an identifier comes once", onceOnly},
 	{"an identifier comes once in one", onceInOne},
 	{"an identifier that has expired is known until it is swept", onceExpired},
@@ -143,9 +129,6 @@ func useChangesNothingElse(f *fixture, u usable) {
 	f.commit(oneOfEach())
 	want := oneOfEach()
 	switch u.name {
-	case "pushed request":
-		f.commit(u.of(start.Add(7), "pushed"))
-		want.PushedRequests[0].UsedAt = start.Add(7)
 	case "decision":
 		f.commit(u.of(start.Add(7), "device"))
 		want.DeviceCodes[0].DecidedAt = start.Add(7)
