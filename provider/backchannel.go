@@ -28,13 +28,13 @@ const backchannelEvent = "http://schemas.openid.net/event/backchannel-logout"
 // all at the same time: those that have a backchannel_logout_uri. The channel
 // that it returns is closed when each has answered or was given up. A browser
 // that goes away stops nothing.
-func (p *Provider) tellByBackChannel(ctx context.Context, sid string, all []participant) <-chan struct{} {
+func (p *Provider) tellByBackChannel(ctx context.Context, all []participant) <-chan struct{} {
 	ctx = context.WithoutCancel(ctx)
 	turns := make(chan struct{}, backchannelAtOnce)
 	var calls sync.WaitGroup
 	for _, client := range all {
 		if client.BackchannelLogoutURI != "" {
-			calls.Go(func() { p.tellClient(ctx, sid, client, turns) })
+			calls.Go(func() { p.tellClient(ctx, client, turns) })
 		}
 	}
 	told := make(chan struct{})
@@ -62,13 +62,13 @@ func (p *Provider) waitForClients(ctx context.Context, told <-chan struct{}) {
 // by then. The second carries a new token: a client that keeps each "jti" may
 // have kept the first one's before it failed, and whoever is told twice is
 // signed out once (§2.8).
-func (p *Provider) tellClient(ctx context.Context, sid string, to participant, turns chan struct{}) {
+func (p *Provider) tellClient(ctx context.Context, to participant, turns chan struct{}) {
 	for attempt := 1; attempt <= 2; attempt++ {
 		if attempt > 1 {
 			time.Sleep(backchannelPause)
 		}
 		turns <- struct{}{}
-		status, err := p.sendLogoutToken(ctx, sid, to)
+		status, err := p.sendLogoutToken(ctx, to)
 		<-turns
 		switch {
 		case err == nil && (status == http.StatusOK || status == http.StatusNoContent): // §2.8
@@ -94,10 +94,10 @@ func mayPass(status int) bool {
 }
 
 // sendLogoutToken makes a logout token and posts it (§2.4, §2.5).
-func (p *Provider) sendLogoutToken(ctx context.Context, sid string, to participant) (status int, err error) {
+func (p *Provider) sendLogoutToken(ctx context.Context, to participant) (status int, err error) {
 	now := time.Now()
 	token, err := p.keys.sign(ctx, logoutTokenAlg(to.client), typeLogoutToken, map[string]any{
-		"iss": p.issuer, "aud": to.ID, "sub": to.subject, "sid": sid,
+		"iss": p.issuer, "aud": to.ID, "sub": to.subject, "sid": to.sid,
 		"iat": now.Unix(), "exp": now.Add(logoutTokenLife).Unix(), "jti": randomString(16),
 		"events": map[string]any{backchannelEvent: struct{}{}},
 		// No nonce: it would make an ID token of this (§2.4).

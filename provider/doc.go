@@ -65,6 +65,6 @@
 //	                  configuration too; registry.go: how clients are found
 //	device.go         the device grant; devicepage.go: its page; visitorlimit.go: how
 //	                  often a visitor may try
-//	pairwise.go       by which name a client knows a user
+//	pairwise.go       by which names a client knows a user and a session
 //	errors.go         every error answer, and the checks behind them
 package provider

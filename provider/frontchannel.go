@@ -11,14 +11,14 @@ import (
 // logoutFrames returns what the page after a logout has in its frames: each
 // client's frontchannel_logout_uri, its own query kept, with "iss" and "sid"
 // (Front-Channel Logout §2, §3).
-func (p *Provider) logoutFrames(sid string, all []participant) []string {
+func (p *Provider) logoutFrames(all []participant) []string {
 	var frames []string
 	for _, client := range all {
 		if client.FrontchannelLogoutURI == "" {
 			continue
 		}
 		if u, err := url.Parse(client.FrontchannelLogoutURI); err == nil { // it was checked at the registration
-			frames = append(frames, withQuery(u, url.Values{"iss": {p.issuer}, "sid": {sid}}))
+			frames = append(frames, withQuery(u, url.Values{"iss": {p.issuer}, "sid": {client.sid}}))
 		}
 	}
 	return frames

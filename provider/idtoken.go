@@ -41,7 +41,7 @@ func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, 
 	})
 	optional := map[string]string{
 		"acr":     grant.ACR,
-		"sid":     grant.SessionID,
+		"sid":     s.subjects.sid(c, grant.SessionID),
 		"at_hash": session.claims.AccessTokenHash,
 		"c_hash":  session.claims.CodeHash,
 	}

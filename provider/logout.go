@@ -94,8 +94,8 @@ func (p *Provider) signOut(ctx context.Context, w http.ResponseWriter, work *wor
 	p.setBrowserState(w, nil, 0)
 	p.log.InfoContext(ctx, "signed out", "sub", session.Subject)
 	clients := p.participants(ctx, session.SID)
-	p.waitForClients(ctx, p.tellByBackChannel(ctx, session.SID, clients))
-	return p.logoutFrames(session.SID, clients), nil
+	p.waitForClients(ctx, p.tellByBackChannel(ctx, clients))
+	return p.logoutFrames(clients), nil
 }
 
 func (p *Provider) showLogout(w http.ResponseWriter, r *http.Request, req *logoutRequest, form url.Values, session *ssoSession) {

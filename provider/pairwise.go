@@ -19,8 +19,12 @@ const (
 
 var subjectTypes = []string{subjectPublic, subjectPairwise}
 
-// subjects gives users the names by which clients know them, OIDC Core §8.
-type subjects struct{ key []byte }
+// subjects gives users, and their sessions, the names by which clients know
+// them, OIDC Core §8.
+type subjects struct {
+	key        []byte // for names of users
+	sessionKey []byte // for names of sessions
+}
 
 // of returns the "sub" that a client is told for a user. A public one is the
 // user's own. A pairwise one is the same for all clients of one sector, and
@@ -30,8 +34,23 @@ func (s *subjects) of(c *client, subject string) string {
 	if c.SubjectType != subjectPairwise || subject == c.ID { // RFC 6749 §4.4: a client's own grant has no user
 		return subject
 	}
-	mac := hmac.New(sha256.New, s.key)
-	mac.Write([]byte(c.sector() + "\x00" + subject)) // a host holds no zero byte
+	return nameIn(c.sector(), subject, s.key)
+}
+
+// sid returns the "sid" that a client is told for a session, "" for none. Where
+// the "sub" must not tell two sectors that they have one user, the "sid" must
+// not either, although it is shorter-lived: OIDC Core §8.1, §17.3.
+func (s *subjects) sid(c *client, sid string) string {
+	if c.SubjectType != subjectPairwise || sid == "" {
+		return sid
+	}
+	return nameIn(c.sector(), sid, s.sessionKey)
+}
+
+// nameIn makes a name that is good in one sector.
+func nameIn(sector, name string, key []byte) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(sector + "\x00" + name)) // a host holds no zero byte
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -11,8 +12,9 @@ import (
 // participant is a client that a session signed its user in at.
 type participant struct {
 	*client
-	// subject is the "sub" by which the client knows the user.
-	subject string
+	// subject and sid are the "sub" and the "sid" by which the client knows the
+	// user and the session.
+	subject, sid string
 }
 
 // bindToSession ties a grant to the session that it is given in. It is issued
@@ -28,7 +30,9 @@ func (p *Provider) bindToSession(work *work, a *authorization, session *ssoSessi
 	}
 	work.onSuccess.SessionClients = append(work.onSuccess.SessionClients, storage.SessionClient{
 		SID: session.SID, ClientID: a.client.ID,
-		Subject: p.subjectFor(a.client, session.Subject), ExpiresAt: session.ExpiresAt,
+		// As it is told now: the client's registration may change until the end.
+		Subject: p.subjectFor(a.client, session.Subject), ClientSID: p.subjects.sid(a.client, session.SID),
+		ExpiresAt: session.ExpiresAt,
 	})
 }
 
@@ -53,7 +57,7 @@ func (p *Provider) participants(ctx context.Context, sid string) []participant {
 			p.log.ErrorContext(ctx, "client of an ended session is not told", "client", record.ClientID, "cause", err)
 			continue
 		}
-		all = append(all, participant{client: c, subject: record.Subject})
+		all = append(all, participant{client: c, subject: record.Subject, sid: cmp.Or(record.ClientSID, record.SID)})
 	}
 	return all
 }

@@ -129,7 +129,7 @@ func TestSessionClients(t *testing.T) {
 		redeem(b.SignIn(authorizeURL(op, online()), "", "").Query().Get("code")), nil).text("id_token")
 	claims := claimsOf(t, idToken)
 	sid, _ := claims["sid"].(string)
-	want := []storage.SessionClient{{SID: sid, ClientID: providertest.PublicClient, Subject: claims["sub"].(string)}}
+	want := []storage.SessionClient{{SID: sid, ClientID: providertest.PublicClient, Subject: claims["sub"].(string), ClientSID: sid}}
 	first := sessionClients(t, op, sid, want)
 
 	// A new login of the same user moves the end for all, joined before or after.

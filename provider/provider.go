@@ -160,7 +160,7 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	engine := engineConfig(p.issuer, p.keys, p.lifetimes)
-	p.subjects = &subjects{p.keys.derive("pairwise subject")}
+	p.subjects = &subjects{key: p.keys.derive("pairwise subject"), sessionKey: p.keys.derive("pairwise session")}
 	p.tokens = newTokens(p.issuer, p.keys, p.subjects, engine)
 	p.oauth = newEngine(p, engine)
 	if err := p.loadRegistrations(ctx, cfg.Registration); err != nil {

@@ -80,7 +80,7 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 	p.setCookie(w, sessionCookie, value)
 	p.setBrowserState(w, started, time.Duration(p.lifetimes.Session))
 	if before != nil && before.SID != session.SID {
-		p.tellByBackChannel(ctx, before.SID, p.participants(ctx, before.SID))
+		p.tellByBackChannel(ctx, p.participants(ctx, before.SID))
 	}
 	return started, nil
 }

@@ -90,7 +90,8 @@ type RefreshToken struct {
 type Session struct {
 	// ID is the digest of the cookie's value.
 	ID Digest
-	// SID is the public name of the session, the "sid" claim.
+	// SID is the public name of the session: the "sid" claim, or what it is made
+	// of for clients that must not find each other's users by it.
 	SID       string
 	Subject   string
 	ACR       string
@@ -105,6 +106,9 @@ type SessionClient struct {
 	SID, ClientID string
 	// Subject is the "sub" that the client knows the user by.
 	Subject string
+	// ClientSID is the "sid" that the client knows the session by. "" is SID
+	// itself.
+	ClientSID string
 	// ExpiresAt is the session's end.
 	ExpiresAt time.Time
 }

@@ -208,5 +208,7 @@ func newDeviceCode(id string) storage.DeviceCode {
 
 // newSessionClient returns what a session that lasts three hours reached.
 func newSessionClient(sid, clientID string) storage.SessionClient {
-	return storage.SessionClient{SID: sid, ClientID: clientID, Subject: "alice at " + clientID, ExpiresAt: start.Add(3 * time.Hour)}
+	return storage.SessionClient{
+		SID: sid, ClientID: clientID, Subject: "alice at " + clientID, ClientSID: sid + " at " + clientID, ExpiresAt: start.Add(3 * time.Hour),
+	}
 }
