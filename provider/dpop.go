@@ -61,6 +61,9 @@ type proofClaims struct {
 	Method   string           `json:"htm"`
 	URI      string           `json:"htu"`
 	IssuedAt *jwt.NumericDate `json:"iat"`
+	// Expiry and NotBefore may be there, as in any JWT.
+	Expiry    *jwt.NumericDate `json:"exp"`
+	NotBefore *jwt.NumericDate `json:"nbf"`
 	// AccessTokenHash is there when the proof comes with an access token.
 	AccessTokenHash string `json:"ath"`
 	// Nonce is there when the provider asks for it.
@@ -90,8 +93,11 @@ func (p *Provider) checkProof(w http.ResponseWriter, r *http.Request, accessToke
 	if err != nil {
 		return nil, err
 	}
-	// 3. It is for this request, and was made just now.
+	// 3. It is for this request, is valid at this moment, and was made just now.
 	if err := p.checkProofTarget(r, claims); err != nil {
+		return nil, err
+	}
+	if err := checkProofLimits(claims); err != nil {
 		return nil, err
 	}
 	until, err := p.checkFreshness(w, claims)
@@ -196,6 +202,15 @@ func (p *Provider) checkProofTarget(r *http.Request, claims proofClaims) error {
 	target := p.issuer + strings.TrimPrefix(r.URL.Path, p.base)
 	if got := comparableURI(claims.URI); got == "" || got != comparableURI(target) {
 		return refuseProof("htu of the DPoP proof is not the URL of the request.", target, claims.URI)
+	}
+	return nil
+}
+
+// checkProofLimits: RFC 7519 §4.1.4 and §4.1.5, if the proof has its own limits.
+func checkProofLimits(claims proofClaims) error {
+	limits := jwt.Claims{Expiry: claims.Expiry, NotBefore: claims.NotBefore}
+	if reason, expected, arrived := untimely(limits, time.Now()); reason != "" {
+		return refuseProof("The DPoP proof "+reason+".", expected, arrived)
 	}
 	return nil
 }

@@ -168,6 +168,44 @@ func TestProofsAge(t *testing.T) {
 	})
 }
 
+// TestProofsOwnLimits: exp and nbf, where a proof has them, to the second: RFC
+// 7519 §4.1.4, §4.1.5. They hold beside a nonce, which says only when a proof was
+// made.
+func TestProofsOwnLimits(t *testing.T) {
+	for name, config := range map[string]provider.Config{"without nonces": {}, "with nonces": {DPoPNonce: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				op, key := serving(t, config), newDPoPKey(t)
+				const target = "http://op.localhost/token"
+				ask := func(change func(jws)) answer {
+					proof := key.proof(t, http.MethodPost, target, "", change)
+					return op.answer(t, http.MethodPost, "/token", machine.values(), both(asWeb, withProof(proof)))
+				}
+				nonce := ask(nil).Header.Get("DPoP-Nonce")
+				for _, tt := range []struct {
+					claim string
+					from  time.Duration // now
+					ok    bool
+				}{
+					{"exp", -30 * time.Second, false},
+					{"exp", -29 * time.Second, true},
+					{"exp", time.Hour, true},
+					{"nbf", 31 * time.Second, false},
+					{"nbf", 30 * time.Second, true},
+					{"nbf", -time.Hour, true},
+				} {
+					a := ask(func(p jws) { p.claims[tt.claim], p.claims["nonce"] = time.Now().Add(tt.from).Unix(), nonce })
+					if !tt.ok {
+						wantError(t, a, 400, "invalid_dpop_proof")
+					} else if a.Status != http.StatusOK {
+						t.Errorf("%s %s from now: %d %s", tt.claim, tt.from, a.Status, a.Raw)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestProofIsForOneUse: as long as a proof is young enough, a second use is
 // refused (RFC 9449 §11.1); the jti alone does not count, since another client
 // may have chosen the same.

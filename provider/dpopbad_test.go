@@ -47,6 +47,8 @@ func badProofs(t *testing.T) []badProof {
 		method    = "htm of the DPoP proof is not the method of the request."
 		uri       = "htu of the DPoP proof is not the URL of the request."
 		late      = "The DPoP proof was not made just now."
+		expired   = "The DPoP proof has expired."
+		early     = "The DPoP proof is not valid yet."
 		jti       = "jti of the DPoP proof is missing or too long."
 	)
 	text := func(name, raw string) badProof {
@@ -135,6 +137,13 @@ func badProofs(t *testing.T) []badProof {
 		changedProof("iat an hour ago", withClaim("iat", time.Now().Add(-time.Hour).Unix()), late),
 		changedProof("iat in an hour", withClaim("iat", time.Now().Add(time.Hour).Unix()), late),
 		changedProof("iat beyond all time", withClaim("iat", 1e300), claims),
+
+		changedProof("expired", withClaim("exp", time.Now().Add(-31*time.Second).Unix()), expired),
+		changedProof("expired long ago", withClaim("exp", -1), expired),
+		changedProof("exp as text", withClaim("exp", "tomorrow"), claims),
+		changedProof("exp true", withClaim("exp", true), claims),
+		changedProof("not valid yet", withClaim("nbf", time.Now().Add(time.Minute).Unix()), early),
+		changedProof("nbf as text", withClaim("nbf", "now"), claims),
 
 		changedProof("no jti", withoutMember("jti"), jti),
 		changedProof("jti empty", withClaim("jti", ""), jti),

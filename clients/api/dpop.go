@@ -35,6 +35,8 @@ const (
 	ErrProofMethod    = proofError("is for another method: htm")
 	ErrProofURL       = proofError("is for another URL: htu")
 	ErrProofTime      = proofError("was not made just now: iat")
+	ErrProofExpired   = proofError("has expired: exp")
+	ErrProofNotYet    = proofError("is not valid yet: nbf")
 	ErrProofID        = proofError("has no identifier, or one that is too long: jti")
 	ErrProofToken     = proofError("is for another access token: ath")
 	ErrProofUsed      = proofError("was used before: jti")
@@ -103,6 +105,9 @@ type proofClaims struct {
 	URL      string           `json:"htu"`
 	IssuedAt *jwt.NumericDate `json:"iat"`
 	Token    string           `json:"ath"`
+	// A proof may have limits of its own, as any JWT: RFC 7519 §4.1.4, §4.1.5.
+	Expiry    *jwt.NumericDate `json:"exp"`
+	NotBefore *jwt.NumericDate `json:"nbf"`
 }
 
 // readProof verifies a proof's signature with the key in its header, which is
@@ -163,12 +168,8 @@ func (a *API) checkProof(r *http.Request, proof proofClaims, token string, now t
 	if here := a.base + r.URL.Path; normalURL(proof.URL) != normalURL(here) || normalURL(here) == "" {
 		return fmt.Errorf("%w is %q, expected %q", ErrProofURL, proof.URL, here)
 	}
-	if proof.IssuedAt == nil {
-		return fmt.Errorf("%w is missing", ErrProofTime)
-	}
-	made := proof.IssuedAt.Time()
-	if made.After(now.Add(Leeway)) || !now.Before(made.Add(proofLife)) {
-		return fmt.Errorf("%w is %s, now is %s", ErrProofTime, made.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	if err := proof.checkTimes(now); err != nil {
+		return err
 	}
 	if proof.ID == "" || len(proof.ID) > maxJTI {
 		return ErrProofID
@@ -176,6 +177,26 @@ func (a *API) checkProof(r *http.Request, proof proofClaims, token string, now t
 	sum := sha256.Sum256([]byte(token))
 	if hash := base64.RawURLEncoding.EncodeToString(sum[:]); proof.Token != hash {
 		return fmt.Errorf("%w is %q, expected %q", ErrProofToken, proof.Token, hash)
+	}
+	return nil
+}
+
+// checkTimes: RFC 9449 §11.1, RFC 7519 §4.1.4, §4.1.5.
+func (proof proofClaims) checkTimes(now time.Time) error {
+	if proof.IssuedAt == nil {
+		return fmt.Errorf("%w is missing", ErrProofTime)
+	}
+	wrong := func(reason error, at time.Time) error {
+		return fmt.Errorf("%w is %s, now is %s", reason, at.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	made := proof.IssuedAt.Time()
+	switch {
+	case made.After(now.Add(Leeway)), !now.Before(made.Add(proofLife)):
+		return wrong(ErrProofTime, made)
+	case proof.Expiry != nil && !now.Before(proof.Expiry.Time().Add(Leeway)):
+		return wrong(ErrProofExpired, proof.Expiry.Time())
+	case proof.NotBefore != nil && now.Add(Leeway).Before(proof.NotBefore.Time()):
+		return wrong(ErrProofNotYet, proof.NotBefore.Time())
 	}
 	return nil
 }

@@ -87,6 +87,10 @@ func TestProofRefused(t *testing.T) {
 		{"no iat", changed(claims{"iat": nil}), api.ErrProofTime},
 		{"an hour ago", changed(claims{"iat": now - 3600}), api.ErrProofTime},
 		{"in an hour", changed(claims{"iat": now + 3600}), api.ErrProofTime},
+		{"expired", changed(claims{"exp": now - 11}), api.ErrProofExpired},
+		{"exp as text", changed(claims{"exp": "tomorrow"}), api.ErrProofMalformed},
+		{"not valid yet", changed(claims{"nbf": now + 60}), api.ErrProofNotYet},
+		{"nbf as text", changed(claims{"nbf": "now"}), api.ErrProofMalformed},
 		{"no jti", changed(claims{"jti": nil}), api.ErrProofID},
 		{"jti too long", changed(claims{"jti": strings.Repeat("x", 257)}), api.ErrProofID},
 		{"no ath", changed(claims{"ath": nil}), api.ErrProofToken},
@@ -228,6 +232,32 @@ func TestProofAge(t *testing.T) {
 		} {
 			if resp := b.present(t, "DPoP", token, h.proof(t, token, nil, claims{"iat": time.Now().Add(-age).Unix()})); resp.StatusCode != status {
 				t.Errorf("%s old: status %d", age, resp.StatusCode)
+			}
+		}
+	})
+}
+
+// TestProofsOwnLimits: exp and nbf, where a proof has them, to the second.
+func TestProofsOwnLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		h := newHolder(t, jose.ES256)
+		token := h.token(t, b)
+		for _, tt := range []struct {
+			claim  string
+			from   time.Duration // now
+			status int
+		}{
+			{"exp", -api.Leeway, 401},
+			{"exp", time.Second - api.Leeway, 200},
+			{"exp", time.Hour, 200},
+			{"nbf", api.Leeway + time.Second, 401},
+			{"nbf", api.Leeway, 200},
+			{"nbf", -time.Hour, 200},
+		} {
+			proof := h.proof(t, token, nil, claims{tt.claim: time.Now().Add(tt.from).Unix()})
+			if resp := b.present(t, "DPoP", token, proof); resp.StatusCode != tt.status {
+				t.Errorf("%s %s from now: status %d, want %d", tt.claim, tt.from, resp.StatusCode, tt.status)
 			}
 		}
 	})
