@@ -149,15 +149,24 @@ func (h *deviceGrant) HandleTokenEndpointRequest(ctx context.Context, req fosite
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	if err != nil || code.ClientID != req.GetClient().GetID() {
-		return refuse(fosite.ErrInvalidGrant, check{What: "The device code is not known.", Section: rfc("8628", "3.5")})
+	if err != nil {
+		return refuse(fosite.ErrInvalidGrant, unknownGrant(theDeviceCode, req.GetClient().GetID(), neverIssued))
+	}
+	if code.ClientID != req.GetClient().GetID() {
+		return refuse(fosite.ErrInvalidGrant, unknownGrant(theDeviceCode, req.GetClient().GetID(), ofAnother))
 	}
 	// 2. It is still good.
 	if !code.UsedAt.IsZero() {
-		return refuse(fosite.ErrInvalidGrant, check{What: "The device code was used before.", Section: rfc("8628", "3.5")})
+		return refuse(fosite.ErrInvalidGrant, check{
+			What: "The device code was used before.", Expected: "a device code that is new", Arrived: "one that gave its tokens at " + moment(code.UsedAt),
+			Section: rfc("8628", "3.5"),
+		})
 	}
 	if !work.now.Before(code.ExpiresAt) {
-		return refuse(errDeviceExpired, check{What: "The device code has expired. Ask for another.", Section: rfc("8628", "3.5")})
+		return refuse(errDeviceExpired, check{
+			What: "The device code has expired. Ask for another.", Expected: "a request before " + moment(code.ExpiresAt), Arrived: "one at " + moment(work.now),
+			Section: rfc("8628", "3.5"),
+		})
 	}
 	// 3. The user has decided.
 	if code.DecidedAt.IsZero() {
@@ -189,10 +198,16 @@ func (h *deviceGrant) restore(ctx context.Context, req fosite.AccessRequester, c
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	if err != nil || !grant.RevokedAt.IsZero() {
-		return refuse(fosite.ErrInvalidGrant, check{What: "The user's permission is gone.", Section: rfc("8628", "3.5")})
+	if err != nil {
+		return refuse(fosite.ErrInvalidGrant, unknownGrant(theDeviceCode, req.GetClient().GetID(), neverIssued))
+	}
+	if !grant.RevokedAt.IsZero() {
+		return refuse(fosite.ErrInvalidGrant, revokedGrant(theDeviceCode, grant))
 	}
 	granted, err := h.store.request(ctx, grant)
+	if errors.Is(err, fosite.ErrNotFound) {
+		return refuse(fosite.ErrInvalidGrant, userIsGone)
+	}
 	if err != nil {
 		return err
 	}

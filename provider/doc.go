@@ -66,5 +66,6 @@
 //	device.go         the device grant; devicepage.go: its page; visitorlimit.go: how
 //	                  often a visitor may try
 //	pairwise.go       by which names a client knows a user and a session
-//	errors.go         every error answer, and the checks behind them
+//	errors.go         every error answer, and the checks behind them; grantrefusal.go: why a
+//	                  code or refresh token gives nothing
 package provider

@@ -61,8 +61,9 @@ func (s engineStore) CreateAuthorizeCodeSession(ctx context.Context, signature s
 }
 
 // GetAuthorizeCodeSession returns ErrNotFound for whatever the caller must not
-// know of: an expired code (fosite itself would say invalid_request), and the
-// code of another client (fosite would revoke that client's tokens).
+// know of: an expired code (fosite itself would say invalid_request), that of a
+// revoked grant, and the code of another client (fosite would revoke that
+// client's tokens). What it was, whyRefused finds out.
 func (s engineStore) GetAuthorizeCodeSession(ctx context.Context, signature string, _ fosite.Session) (fosite.Requester, error) {
 	req, code, err := s.codeRequest(ctx, signature)
 	if err != nil {
@@ -71,7 +72,7 @@ func (s engineStore) GetAuthorizeCodeSession(ctx context.Context, signature stri
 	if !code.UsedAt.IsZero() {
 		return req, fosite.ErrInvalidatedAuthorizeCode
 	}
-	if !workFrom(ctx).now.Before(code.ExpiresAt) {
+	if revoked := !sessionOf(req).grant.RevokedAt.IsZero(); revoked || !workFrom(ctx).now.Before(code.ExpiresAt) {
 		return nil, fosite.ErrNotFound
 	}
 	return req, checkGrantKey("The code", code.JKT, workFrom(ctx).jkt, rfc("9449", "10"))

@@ -74,11 +74,7 @@ func (p *Provider) protocolError(err error) protocolError {
 		}
 		return e.sanitised()
 	case errors.Is(err, storage.ErrUsed), errors.Is(err, storage.ErrRevoked), errors.Is(err, storage.ErrNotFound):
-		// A race that was lost at the commit: RFC 6749 §5.2.
-		return protocolError{
-			Status: http.StatusBadRequest, Code: fosite.ErrInvalidGrant.ErrorField,
-			Description: "The authorization grant was used or revoked.", Section: p.sectionIfExplained(rfc6749("5.2")),
-		}
+		return p.protocolError(refuse(fosite.ErrInvalidGrant, lostRace(err)))
 	case errors.Is(err, storage.ErrSeen):
 		return protocolError{
 			Status: http.StatusBadRequest, Code: fosite.ErrInvalidRequest.ErrorField,

@@ -41,7 +41,7 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 	//    §4.6 (fosite: handler/pkce/handler.go).
 	req, err := p.oauth.NewAccessRequest(ctx, engineRequest(ctx, r, form), newGrantSession(storage.Grant{}, ""))
 	if err != nil {
-		p.tokenFailed(ctx, w, r, work, err)
+		p.tokenFailed(ctx, w, r, work, p.whyRefused(ctx, req, err)) // grantrefusal.go
 		return
 	}
 	// 5. The proof comes once, and where it is a must it comes. RFC 9449 §5.2.

@@ -61,18 +61,26 @@ func (t *tokens) GenerateAccessToken(ctx context.Context, req fosite.Requester) 
 // It knows better than fosite's own which error RFC 6749 §5.2 wants, and fosite
 // asks for it twice, so that a code may expire in between.
 func (t *tokens) ValidateAuthorizeCode(ctx context.Context, req fosite.Requester, code string) error {
-	if err := t.HMACSHAStrategyUnPrefixed.ValidateAuthorizeCode(ctx, req, code); err != nil {
-		return refuse(fosite.ErrInvalidGrant, check{What: "The code is malformed or has expired.", Section: rfc6749("5.2")})
-	}
-	return nil
+	err := t.HMACSHAStrategyUnPrefixed.ValidateAuthorizeCode(ctx, req, code)
+	return refusedToken(err, theCode, req, fosite.AuthorizeCode)
 }
 
 // ValidateRefreshToken is the same for a refresh token.
 func (t *tokens) ValidateRefreshToken(ctx context.Context, req fosite.Requester, token string) error {
-	if err := t.HMACSHAStrategyUnPrefixed.ValidateRefreshToken(ctx, req, token); err != nil {
-		return refuse(fosite.ErrInvalidGrant, check{What: "The refresh token is malformed or has expired.", Section: rfc6749("5.2")})
+	err := t.HMACSHAStrategyUnPrefixed.ValidateRefreshToken(ctx, req, token)
+	return refusedToken(err, theRefreshToken, req, fosite.RefreshToken)
+}
+
+// refusedToken is fosite's verdict on a code or refresh token in our words.
+func refusedToken(err error, what string, req fosite.Requester, kind fosite.TokenType) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fosite.ErrTokenExpired):
+		return refuse(fosite.ErrInvalidGrant, expiredGrant(what, req.GetSession().GetExpiresAt(kind), time.Now()))
+	default: // one whose signature is known and whose first part is another
+		return refuse(fosite.ErrInvalidGrant, unknownGrant(what, req.GetClient().GetID(), neverIssued))
 	}
-	return nil
 }
 
 // accessTokenClaims are those of RFC 9068 §2.2, and RFC 9449 §6.1.
