@@ -51,6 +51,10 @@ func (p *Provider) handleDeviceAuthorization(w http.ResponseWriter, r *http.Requ
 		}))
 		return
 	}
+	if err := p.checkStranger(w, r, c); err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
 	// 2. What for?
 	scopes, err := p.knownScopes(c, form.Get("scope"), slices.Contains(c.GrantTypes, grantRefresh))
 	if err != nil {

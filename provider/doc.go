@@ -64,7 +64,7 @@
 //	                  registrar.go: who may; validateclient.go: the checks, for the
 //	                  configuration too; registry.go: how clients are found
 //	device.go         the device grant; devicepage.go: its page; visitorlimit.go: how
-//	                  often a visitor may try
+//	                  often a visitor may try; stranger.go: how often, whom nobody knows
 //	pairwise.go       by which names a client knows a user and a session
 //	errors.go         every error answer, and the checks behind them; grantrefusal.go: why a
 //	                  code or refresh token gives nothing

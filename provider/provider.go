@@ -41,6 +41,8 @@ type Provider struct {
 
 	// userCodeGuesses bounds how many user codes are tried (RFC 8628 §5.1).
 	userCodeGuesses *visitorLimit
+	// strangers bounds what is kept for clients that anybody can be.
+	strangers *visitorLimit
 
 	keys *keyring
 	// unsignedIDTokens is Config.InsecureUnsignedIDTokens.
@@ -84,6 +86,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		lifetimes: cfg.Lifetimes.or(defaultLifetimes),
 		clients:   map[string]*client{}, scopeTexts: map[string]string{},
 		userCodeGuesses: newVisitorLimit(guessRate, guessBurst, rate.NewLimiter(allGuessRate, allGuessBurst)),
+		strangers:       newVisitorLimit(strangerRate, strangerBurst, nil),
 		scopes:          append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
 		unsignedIDTokens: cfg.InsecureUnsignedIDTokens,
 	}

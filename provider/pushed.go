@@ -22,6 +22,10 @@ func (p *Provider) handlePushedRequest(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if err := p.checkStranger(w, r, c); err != nil {
+		p.tokenError(w, r, err)
+		return
+	}
 	// 2. A proof of its key binds the code to that key. RFC 9449 §10.1.
 	proof, err := p.checkProof(w, r, "")
 	if err == nil {
