@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,6 +90,31 @@ func TestLogoutTokenIsNoHint(t *testing.T) {
 		}
 		if got := op.userinfo(t, token); got != http.StatusUnauthorized {
 			t.Errorf("at userinfo: %d", got)
+		}
+	})
+}
+
+// TestSignedOutPageSaysWhoWasTold: where the browser stays at the provider.
+func TestSignedOutPageSaysWhoWasTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for client, want := range map[string]string{
+			"rp-0": "were told to end theirs", providertest.PublicClient: "An application that keeps a session of its own may",
+		} {
+			op, _ := receiving(t, 1, provider.Config{}, nil)
+			var hint string
+			if client == "rp-0" {
+				hint = op.joins(t, "rp-0")
+			} else {
+				hint = op.token(t, redeem(op.code(t))).text("id_token")
+			}
+			rec := op.do(t, http.MethodGet, "/logout?"+url.Values{"id_token_hint": {hint}}.Encode(), nil, nil)
+			if rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), want) {
+				t.Errorf("%s: %d %s", client, rec.Code, rec.Body)
+			}
+			rec = op.do(t, http.MethodGet, "/logout", nil, nil)
+			if !strings.Contains(rec.Body.String(), "Nobody was signed in") {
+				t.Errorf("again: %s", rec.Body)
+			}
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/oidclab/oidclab/storage"
 )
@@ -52,34 +53,37 @@ func (p *Provider) handleLogout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 5. End it, and tell its clients.
-	var frames []string
+	var clients []participant
 	if session != nil {
-		if frames, err = p.signOut(ctx, w, work, session); err != nil {
+		if clients, err = p.signOut(ctx, w, work, session); err != nil {
 			p.pageError(w, r, err)
 			return
 		}
 	}
 	// 6. Back to the client.
-	p.afterLogout(w, req, session, frames)
+	p.afterLogout(w, req, session, clients)
 }
 
 // afterLogout sends the browser back to the client, by way of a page where it
 // tells those that hear of the logout by the front channel (Front-Channel
 // Logout §3), or leaves it on that page.
-func (p *Provider) afterLogout(w http.ResponseWriter, req *logoutRequest, session *ssoSession, frames []string) {
-	back := req.returnURL()
+func (p *Provider) afterLogout(w http.ResponseWriter, req *logoutRequest, session *ssoSession, clients []participant) {
+	back, frames := req.returnURL(), p.logoutFrames(clients)
 	if back != "" && len(frames) == 0 && req.isConfirmed(session) {
 		p.redirect(w, back)
 		return
 	}
-	p.pages.signedOut(w, signedOutPage{ClientName: req.clientName(), ReturnURL: back, StartURL: p.startAfter(req), Frames: frames})
+	p.pages.signedOut(w, signedOutPage{
+		NobodyWas: session == nil, Told: slices.ContainsFunc(clients, func(c participant) bool { return c.BackchannelLogoutURI != "" }),
+		ClientName: req.clientName(), ReturnURL: back, StartURL: p.startAfter(req), Frames: frames,
+	})
 }
 
 // signOut ends the browser's session and tells the clients by the back channel
-// (Back-Channel Logout §2.5). It returns the frames that tell those that hear
-// of it by the front channel. The cookie goes only after the session: whoever
+// (Back-Channel Logout §2.5). It returns them: some hear of it by the front
+// channel, from the page that follows. The cookie goes only after the session: whoever
 // is told of a failure can try again.
-func (p *Provider) signOut(ctx context.Context, w http.ResponseWriter, work *work, session *ssoSession) ([]string, error) {
+func (p *Provider) signOut(ctx context.Context, w http.ResponseWriter, work *work, session *ssoSession) ([]participant, error) {
 	work.signOut(session)
 	err := work.commit(ctx)
 	if errors.Is(err, storage.ErrEnded) {
@@ -95,7 +99,7 @@ func (p *Provider) signOut(ctx context.Context, w http.ResponseWriter, work *wor
 	p.log.InfoContext(ctx, "signed out", "sub", session.Subject)
 	clients := p.participants(ctx, session.SID)
 	p.waitForClients(ctx, p.tellByBackChannel(ctx, clients))
-	return p.logoutFrames(clients), nil
+	return clients, nil
 }
 
 func (p *Provider) showLogout(w http.ResponseWriter, r *http.Request, req *logoutRequest, form url.Values, session *ssoSession) {

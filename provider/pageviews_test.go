@@ -183,13 +183,16 @@ func TestPageSignedOut(t *testing.T) {
 		name string
 		view signedOutPage
 		out  bool
+		says string
 		link string
 	}{
-		{"out", signedOutPage{}, true, ""},
-		{"out with a way back", signedOutPage{ClientName: "Notes", ReturnURL: "https://notes.example/"}, true, "https://notes.example/"},
-		{"out to an app", signedOutPage{ReturnURL: "com.example.notes:/bye"}, true, "com.example.notes:/bye"},
-		{"out to a script", signedOutPage{ReturnURL: "javascript:alert(1)"}, true, ""},
-		{"still in", signedOutPage{StillSignedIn: true}, false, ""},
+		{"out", signedOutPage{}, true, "has ended. An application that keeps", ""},
+		{"out with a way back", signedOutPage{ClientName: "Notes", ReturnURL: "https://notes.example/"}, true, "has ended.", "https://notes.example/"},
+		{"out to an app", signedOutPage{ReturnURL: "com.example.notes:/bye"}, true, "has ended.", "com.example.notes:/bye"},
+		{"out to a script", signedOutPage{ReturnURL: "javascript:alert(1)"}, true, "has ended.", ""},
+		{"clients told", signedOutPage{Told: true}, true, "were told to end theirs. Another one", ""},
+		{"nobody was in", signedOutPage{NobodyWas: true}, true, "Nobody was signed in", ""},
+		{"still in", signedOutPage{StillSignedIn: true}, false, "goes on", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -197,6 +200,9 @@ func TestPageSignedOut(t *testing.T) {
 			// The conformance suite looks for these words, in lower case.
 			if got := strings.Contains(text(page.root), "signed out"); got != tt.out {
 				t.Errorf("says \"signed out\": %t, want %t", got, tt.out)
+			}
+			if !strings.Contains(text(page.root), tt.says) {
+				t.Errorf("does not say %q: %s", tt.says, text(page.root))
 			}
 			if got := attr(page.byID(t, "return"), "href"); got != tt.link {
 				t.Errorf("leads to %q, want %q", got, tt.link)
