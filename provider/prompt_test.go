@@ -133,7 +133,8 @@ func TestPagesShowTheClient(t *testing.T) {
 	login := b.Get(authorizeURL(op, codeRequest()))
 	consent := b.Submit(login, "submit", map[string]string{"username": "alice", "password": "alice"})
 	for _, page := range []*providertest.Page{login, consent} {
-		for _, want := range []string{clients[0].Name, clients[0].ClientURI, clients[0].LogoURI, clients[0].PolicyURI, clients[0].TOSURI,
+		for _, want := range []string{
+			clients[0].Name, clients[0].ClientURI, clients[0].LogoURI, clients[0].PolicyURI, clients[0].TOSURI,
 			"https://rp.example/start?x=1&amp;iss=" + url.QueryEscape(op.URL()), // OIDC Core §4
 		} {
 			if !strings.Contains(page.Body, want) {
