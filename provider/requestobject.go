@@ -82,7 +82,7 @@ func (p *Provider) openRequestObject(ctx context.Context, a *authorization) erro
 		return badRequestObject("cannot be verified: "+err.Error(), "a signature by a key of the client", "another")
 	}
 	// 4. Made by this client, for us, for now. OIDC Core §6.1, RFC 9101 §4.
-	if err := p.checkObjectClaims(a.client, claims); err != nil {
+	if err := p.checkObjectClaims(a.client, claims, !unsigned); err != nil {
 		return err
 	}
 	// 5. Its members are the parameters.
@@ -161,10 +161,16 @@ func (p *Provider) parseRequestObject(c *client, raw string) (*jwt.JSONWebToken,
 	}
 }
 
-// checkObjectClaims reads the object's claims about itself. None of them is a
-// must (OIDC Core §6.1), but what is there has to be right.
-func (p *Provider) checkObjectClaims(c *client, claims jwt.Claims) error {
+// checkObjectClaims reads the object's claims about itself. What is signed says by
+// whom and for whom (OIDC Core §6.1, RFC 9101 §4: "SHOULD"), so that nothing that
+// a client signed for another party, or for another purpose, passes for a request.
+// No other claim is a must, but what is there has to be right.
+func (p *Provider) checkObjectClaims(c *client, claims jwt.Claims, signed bool) error {
 	switch {
+	case signed && claims.Issuer == "":
+		return badRequestObject("is signed and has no iss", c.ID, "")
+	case signed && len(claims.Audience) == 0:
+		return badRequestObject("is signed and has no aud", p.issuer, "")
 	case claims.Issuer != "" && claims.Issuer != c.ID:
 		return badRequestObject("has a wrong iss", c.ID, claims.Issuer)
 	case claims.Subject == c.ID:

@@ -134,6 +134,10 @@ func badObjects(t *testing.T, op *providertest.Server) map[string]string {
 		"typ of an ID token request":  typed("at+jwt"),
 		"typ of a proof":              typed("dpop+jwt"),
 		"typ of a logout token":       typed("application/logout+jwt"),
+		"no iss":                      signing(members{"iss": nil}),
+		"iss empty":                   signing(members{"iss": ""}),
+		"no aud":                      signing(members{"aud": nil}),
+		"aud an empty list":           signing(members{"aud": []string{}}),
 		"iss of another":              signing(members{"iss": "web"}),
 		"iss a number":                signing(members{"iss": 1}),
 		"sub of a client assertion":   signing(members{"sub": objectClient}),
@@ -189,7 +193,7 @@ func TestRequestObjectsThatAreRefused(t *testing.T) {
 		})
 	}
 	for name, change := range map[string]members{
-		"control": nil, "no claims about itself": {"iss": nil, "aud": nil, "exp": nil, "nbf": nil, "iat": nil, "jti": nil},
+		"control": nil, "no claims that are not a must": {"exp": nil, "nbf": nil, "iat": nil, "jti": nil},
 		"aud a list": {"aud": []string{"https://op.example", op.URL()}}, "expired within the skew": {"exp": time.Now().Add(-20 * time.Second).Unix()},
 		"no client_id inside": {"client_id": nil},
 	} {
