@@ -114,7 +114,7 @@ func (p *Provider) assertionClaims(ctx context.Context, c *client, assertion *jw
 		return claims, nil
 	}
 	if err := p.clientKeys.verify(ctx, c, assertion, &claims); err != nil {
-		return claims, refuseAssertion("client_assertion cannot be verified: "+err.Error()+".", "a signature by a key of the client", "another", rfc("7523", "3"))
+		return claims, refuseAssertion("client_assertion cannot be verified: "+err.Error()+".", "a signature by a key of the client", arrivedSignature(err), rfc("7523", "3"))
 	}
 	return claims, nil
 }
@@ -122,7 +122,7 @@ func (p *Provider) assertionClaims(ctx context.Context, c *client, assertion *jw
 // assertionAudiences are the names by which a client may address us: the issuer,
 // the token endpoint (RFC 7523 §3), and the endpoint that it calls.
 func (p *Provider) assertionAudiences(r *http.Request) []string {
-	return []string{p.issuer, p.issuer + pathToken, p.issuer + strings.TrimPrefix(r.URL.Path, p.base)}
+	return slices.Compact([]string{p.issuer, p.issuer + pathToken, p.issuer + strings.TrimPrefix(r.URL.Path, p.base)})
 }
 
 // checkAssertionTime: RFC 7523 §3 has exp as a must, nbf and iat as an option.

@@ -191,6 +191,10 @@ func TestAssertionRefusals(t *testing.T) {
 		{name: "another iss", says: "iss and sub", change: map[string]any{"iss": "web"}},
 		{name: "sub of another client", says: "by the method that it registered", change: map[string]any{"sub": "web"}},
 		{name: "sub of nobody", says: "not registered", change: map[string]any{"sub": "nobody"}},
+		{
+			name: "another aud", says: "for somebody else. Expected: " + op.URL() + " or " + op.URL() + "/token. Arrived: https://other.example.",
+			change: map[string]any{"aud": "https://other.example"},
+		},
 		{name: "no exp", says: "has no exp", change: map[string]any{"exp": nil}},
 		{name: "expired", says: "has expired", change: map[string]any{"exp": in(-5 * time.Minute)}},
 		{name: "exp far away", says: "too far away", change: map[string]any{"exp": in(25 * time.Hour)}},

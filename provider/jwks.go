@@ -158,8 +158,16 @@ func (s *keySet) candidates(alg, kid string) []jose.JSONWebKey {
 var (
 	errNoKeyFits    = errors.New("none of the client's keys fits")
 	errBadSignature = errors.New("the signature was not made with a key of the client's, or what it signs was changed")
-	errBadClaims    = errors.New("what it holds is no JSON object, or a member is not of the type that it should be")
+	errBadClaims    = errors.New("what it holds is no JSON object, or has a name twice, or a member that is not of the type that it should be")
 )
+
+// arrivedSignature says how the signature arrived of a token that is not accepted.
+func arrivedSignature(err error) string {
+	if errors.Is(err, errBadSignature) || errors.Is(err, errNoKeyFits) {
+		return "another"
+	}
+	return "one that cannot be checked" // there are no keys
+}
 
 // verify checks the signature of a token and nothing else.
 func (s *keySet) verify(token *jwt.JSONWebToken) error {

@@ -70,16 +70,8 @@ func (p *Provider) openRequestObject(ctx context.Context, a *authorization) erro
 	var payload json.RawMessage
 	var claims jwt.Claims
 	unsigned := object.Headers[0].Algorithm == algNone
-	if unsigned {
-		err = object.UnsafeClaimsWithoutVerification(&payload, &claims)
-	} else {
-		err = p.clientKeys.verify(ctx, a.client, object, &payload, &claims)
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		return badRequestObject("cannot be verified: "+err.Error(), "a signature by a key of the client", "another")
+	if err := p.readObject(ctx, a.client, object, &payload, &claims); err != nil {
+		return err
 	}
 	// 4. Made by this client, for us, for now. OIDC Core §6.1, RFC 9101 §4.
 	if err := p.checkObjectClaims(a.client, claims, !unsigned); err != nil {
@@ -159,6 +151,25 @@ func (p *Provider) parseRequestObject(c *client, raw string) (*jwt.JSONWebToken,
 	default:
 		return nil, badRequestObject("has a wrong typ", "oauth-authz-req+jwt", typ)
 	}
+}
+
+// readObject verifies what is signed, and decodes it into each of dest.
+func (p *Provider) readObject(ctx context.Context, c *client, object *jwt.JSONWebToken, dest ...any) error {
+	var err error
+	if object.Headers[0].Algorithm != algNone {
+		err = p.clientKeys.verify(ctx, c, object, dest...)
+	} else if object.UnsafeClaimsWithoutVerification(dest...) != nil {
+		err = errBadClaims
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, errBadClaims): // the signature is right, if there is to be one
+		return badRequestObject("cannot be read: "+err.Error(), "one JSON object in which each name stands once, with the claims of RFC 7519", "another text")
+	case err != nil:
+		return badRequestObject("cannot be verified: "+err.Error(), "a signature by a key of the client", arrivedSignature(err))
+	}
+	return nil
 }
 
 // checkObjectClaims reads the object's claims about itself. What is signed says by

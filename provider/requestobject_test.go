@@ -9,6 +9,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
 )
 
@@ -205,6 +206,40 @@ func TestRequestObjectsThatAreRefused(t *testing.T) {
 		t.Run("typ "+typ, func(t *testing.T) {
 			raw := signed(t, jose.ES256, rpKeys()[jose.ES256], "", typ, map[string]any(objectMembers(op, objectClient)))
 			signIn(t, op, byValue(objectClient, raw))
+		})
+	}
+}
+
+// What an explanation says of the signature is so.
+func TestRequestObjectExplanations(t *testing.T) {
+	clients := objectClients(t)
+	clients[len(clients)-1].JWKSURI = "https://127.0.0.1/jwks" // where the provider calls nobody
+	op := providertest.Start(t, &providertest.Options{Clients: clients, Configure: func(c *provider.Config) {
+		c.Explain, c.Requests.InsecureUnsignedObjects = true, true
+	}})
+	const (
+		unreadable = "cannot be read: what it holds is no JSON object, or has a name twice, or a member that is not of the type that it should be. " +
+			"Expected: one JSON object in which each name stands once, with the claims of RFC 7519. Arrived: another text."
+		byAnother = "Expected: a signature by a key of the client. Arrived: another."
+	)
+	twice := `{"iss":"web","iss":"objects"}`
+	for _, tt := range []struct{ name, client, object, want string }{
+		{"signed array", objectClient, signedText(t, `[]`), unreadable},
+		{"signed, a claim twice", objectClient, signedText(t, twice), unreadable},
+		{"unsigned array", objectClient, unsigned(base64url(`[]`), "JWT"), unreadable},
+		{"unsigned, a claim twice", objectClient, unsigned(base64url(twice), "JWT"), unreadable},
+		{"another key", objectClient, signed(t, jose.ES256, newECKey(t), "", "JWT", map[string]any(objectMembers(op, objectClient))), byAnother},
+		{"a kid that is not known", objectClient, signed(t, jose.ES256, newECKey(t), "other", "JWT", map[string]any(objectMembers(op, objectClient))), byAnother},
+		{"keys that cannot be had", bareClient, object(t, jose.ES256, objectMembers(op, bareClient)), "Expected: a signature by a key of the client. Arrived: one that cannot be checked."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			page := providertest.NewBrowser(t).Get(authorizeURL(op, codeRequest().with(byValue(tt.client, tt.object))))
+			if page.Callback == nil {
+				t.Fatalf("%d:\n%s", page.Status, page.Body)
+			}
+			if got := page.Callback.Query().Get("error_description"); !strings.HasSuffix(got, tt.want) {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
 		})
 	}
 }
