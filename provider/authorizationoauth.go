@@ -131,7 +131,7 @@ func (p *Provider) checkProofKey(_ context.Context, a *authorization) error {
 		})
 	case !isS256Challenge(challenge):
 		return refuse(fosite.ErrInvalidRequest, check{
-			What: "code_challenge is not a SHA-256 in base64url.", Expected: "43 characters of A-Z a-z 0-9 - _", Section: rfc7636("4.2"),
+			What: "code_challenge is not a SHA-256 in base64url.", Expected: "43 characters of A-Z a-z 0-9 - _", Arrived: "another text", Section: rfc7636("4.2"),
 		})
 	}
 	return nil

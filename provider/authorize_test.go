@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
 )
 
@@ -246,6 +247,17 @@ func wantErrorPage(t *testing.T, page *providertest.Page, words ...string) {
 	for _, word := range words {
 		if !strings.Contains(page.Body, word) {
 			t.Errorf("the page does not mention %s:\n%s", word, page.Body)
+		}
+	}
+}
+
+// TestChallengeExplained: one that is wrong is not said to be missing.
+func TestChallengeExplained(t *testing.T) {
+	op := providertest.Start(t, &providertest.Options{Configure: func(c *provider.Config) { c.Explain = true }})
+	for challenge, want := range map[string]string{"": "Arrived: nothing.", "abc": "Arrived: another text."} {
+		page := providertest.NewBrowser(t).Get(authorizeURL(op, codeRequest().with(params{"code_challenge": challenge})))
+		if got := page.Callback.Query().Get("error_description"); !strings.HasSuffix(got, want) {
+			t.Errorf("%q: %s", challenge, got)
 		}
 	}
 }

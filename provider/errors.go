@@ -68,9 +68,7 @@ func (p *Provider) protocolError(err error) protocolError {
 		e := protocolError{Status: own.oauth.CodeField, Code: own.oauth.ErrorField, Description: own.check.What}
 		if p.explain {
 			e.Section = own.check.Section
-			if own.check.Expected != "" {
-				e.Description += fmt.Sprintf(" Expected: %s. Arrived: %s.", own.check.Expected, orNothing(own.check.Arrived))
-			}
+			e.Description += own.check.explanation()
 		}
 		return e.sanitised()
 	case errors.Is(err, storage.ErrUsed), errors.Is(err, storage.ErrRevoked), errors.Is(err, storage.ErrNotFound):
@@ -142,6 +140,17 @@ func (e protocolError) sanitised() protocolError {
 		return r
 	}, e.Description)
 	return e
+}
+
+// explanation is what explaining adds to the sentence that is always shown.
+func (c check) explanation() string {
+	switch {
+	case c.Expected != "":
+		return fmt.Sprintf(" Expected: %s. Arrived: %s.", c.Expected, orNothing(c.Arrived))
+	case c.Arrived != "":
+		return fmt.Sprintf(" Arrived: %s.", c.Arrived)
+	}
+	return ""
 }
 
 func orNothing(s string) string {

@@ -72,7 +72,7 @@ func (p *Provider) failedCode(ctx context.Context, req fosite.AccessRequester) c
 	case grant.RedirectURI != "" && grant.RedirectURI != form.Get("redirect_uri"):
 		return check{
 			What:     "redirect_uri is not that of the authorization request.",
-			Expected: grant.RedirectURI, Arrived: printable(form.Get("redirect_uri")), Section: rfc6749("4.1.3"),
+			Expected: grant.RedirectURI, Arrived: form.Get("redirect_uri"), Section: rfc6749("4.1.3"),
 		}
 	}
 	return failedVerifier(code.CodeChallenge, form.Get("code_verifier"))

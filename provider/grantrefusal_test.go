@@ -40,7 +40,7 @@ func grantRefusals() []grantRefusal {
 		{"an expired code", expiredCode, "The authorization code has expired.", "Expected: a request before 2000-01-01T00:01:00Z. Arrived: one at 2000-01-01T00:01:00Z.", "rfc6749#section-5.2"},
 		{"a revoked code", revokedCode, "The authorization code was revoked.", "Expected: one whose grant lives. Arrived: one whose grant ended at 2000-01-01T00:00:00Z.", "rfc6749#section-5.2"},
 		{"no redirect_uri", ofCode(params{"redirect_uri": ""}), "redirect_uri is not that of the authorization request.", "Expected: " + providertest.RedirectURI + ". Arrived: nothing.", "rfc6749#section-4.1.3"},
-		{"another redirect_uri", ofCode(params{"redirect_uri": "http://other.example/"}), "redirect_uri is not that of the authorization request.", "Arrived: http://other.example/.", "rfc6749#section-4.1.3"},
+		{"another redirect_uri", ofCode(params{"redirect_uri": providertest.RedirectURI + "?other"}), "redirect_uri is not that of the authorization request.", "Arrived: " + providertest.RedirectURI + "?other.", "rfc6749#section-4.1.3"},
 
 		{"no verifier", ofCode(params{"code_verifier": ""}), "code_verifier is missing: the authorization request had a code_challenge.", "Expected: the code_verifier that the code_challenge was made of. Arrived: nothing.", "rfc7636#section-4.5"},
 		{"a short verifier", ofCode(params{"code_verifier": verifier[:42]}), "code_verifier is too short or too long.", "Expected: 43 to 128 characters. Arrived: 42.", "rfc7636#section-4.1"},

@@ -147,6 +147,23 @@ func TestLogoutRefuses(t *testing.T) {
 	})
 }
 
+// TestLogoutRefusalsExplained: what arrived stands beside what was registered.
+func TestLogoutRefusalsExplained(t *testing.T) {
+	clients := providertest.DefaultClients()
+	clients[1].PostLogoutRedirectURIs = nil
+	op := providertest.Start(t, &providertest.Options{Clients: clients, Configure: func(c *provider.Config) { c.Explain = true }})
+	const back = providertest.PostLogoutRedirectURI
+	for _, tt := range []struct{ client, uri, want string }{
+		{providertest.PublicClient, back + "?a", "Expected: " + back + ". Arrived: " + back + "?a."},
+		{providertest.ConfidentialClient, back, "Expected: none, since the client registered none. Arrived: " + back + "."},
+		{"nobody", back, "Expected: a client_id that is registered. Arrived: nobody."},
+		{"", back, "Expected: id_token_hint, or client_id. Arrived: nothing."},
+	} {
+		page := providertest.NewBrowser(t).Get(logoutURL(op, params{"post_logout_redirect_uri": tt.uri}.with(params{"client_id": tt.client})))
+		wantErrorPage(t, page, "invalid_request", tt.want)
+	}
+}
+
 // foreignKey has the kid of one of our keys.
 func foreignKey(t *testing.T) jose.SigningKey {
 	t.Helper()

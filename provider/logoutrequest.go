@@ -1,9 +1,11 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/ory/fosite"
 )
@@ -77,7 +79,7 @@ func (p *Provider) readLogoutClient(ctx context.Context, req *logoutRequest, for
 		return nil
 	}
 	asking, err := p.namedClient(ctx, id, refuse(fosite.ErrInvalidRequest, check{
-		What: "client_id names no registered client.", Arrived: printable(id), Section: logoutSection(),
+		What: "client_id names no registered client.", Expected: "a client_id that is registered", Arrived: printable(id), Section: logoutSection(),
 	}))
 	if err != nil {
 		return err
@@ -105,7 +107,8 @@ func readReturnURI(_ context.Context, req *logoutRequest, form url.Values) (err 
 	}
 	if !slices.Contains(req.client.PostLogoutRedirectURIs, raw) {
 		return refuse(fosite.ErrInvalidRequest, check{
-			What: "post_logout_redirect_uri is not one that the client registered.", Arrived: raw, Section: logoutSection(),
+			What:     "post_logout_redirect_uri is not one that the client registered.",
+			Expected: cmp.Or(strings.Join(req.client.PostLogoutRedirectURIs, " or "), "none, since the client registered none"), Arrived: raw, Section: logoutSection(),
 		})
 	}
 	req.returnURI, err = url.Parse(raw)
