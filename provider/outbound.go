@@ -37,6 +37,7 @@ const (
 // more.
 var (
 	errURLNotAllowed     = errors.New("is not an https URL with a host and without a user name")
+	errHTTPNotAllowed    = errors.New("is not an https URL, and the provider calls no other unless insecure_private_addresses is on")
 	errAddressNotAllowed = errors.New("leads to this machine or into a private network, where the provider calls nobody unless insecure_private_addresses is on")
 	errRedirected        = errors.New("answers with a redirect, which is not followed")
 	errNotFetched        = errors.New("gave no usable answer")
@@ -128,7 +129,7 @@ func (o *outbound) postForm(ctx context.Context, rawURL string, form url.Values)
 }
 
 // exchange sends one request and lets read have the answer, all within the
-// timeout, waiting for a turn included. The error is one of the four above, or
+// timeout, waiting for a turn included. The error is one of those above, or
 // that of ctx if the caller went away.
 //
 //nolint:revive // the arguments of a request, and what reads its answer

@@ -12,19 +12,21 @@ import (
 )
 
 // checkOutboundURL says whether the provider would call a URL, as far as its
-// text tells: errURLNotAllowed or errAddressNotAllowed if not. It resolves no
-// name, so what passes here may still be refused when it is called. private is
-// Config.InsecurePrivateAddresses.
+// text tells: errURLNotAllowed, errHTTPNotAllowed or errAddressNotAllowed if not.
+// It resolves no name, so what passes here may still be refused when it is called.
+// private is Config.InsecurePrivateAddresses.
 func checkOutboundURL(rawURL string, private bool) error {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsFunc(rawURL, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errURLNotAllowed
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !private) {
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
 		return errURLNotAllowed
-	}
-	if private {
+	case private:
 		return nil
+	case u.Scheme == "http":
+		return errHTTPNotAllowed
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !isPublic(ip) || isLocalName(u.Hostname()) {
 		return errAddressNotAllowed
