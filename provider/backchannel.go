@@ -117,18 +117,20 @@ func logoutTokenAlg(c *client) jose.SignatureAlgorithm {
 	return alg
 }
 
-// checkLogoutURI says what is wrong with a URI that a client is told of a
-// sign-out at, or "": Back-Channel Logout §2.2, Front-Channel Logout §2.
-func (c *Client) checkLogoutURI(uri string) string {
+// checkLogoutURI looks at a URI that a client is told of a sign-out at:
+// Back-Channel Logout §2.2, Front-Channel Logout §2.
+func (c *Client) checkLogoutURI(field, uri string) *problem {
 	switch {
 	case redirectProblem(uri) != "":
-		return redirectProblem(uri)
+		return problemf(field, "%q %s", uri, redirectProblem(uri))
 	case webURL(uri) == "":
-		return "is not an http or https URL"
+		return problemf(field, "%q is not an http or https URL", uri)
 	case !c.InsecureHTTPRedirectURIs && isPlainHTTP(uri):
-		return "would tell of the sign-out unencrypted, on another machine: use https, or set insecure_http_redirect_uris for this client"
+		p := problemf(field, "%q would tell of the sign-out unencrypted, on another machine: use https", uri)
+		p.unless = switchHTTPRedirects
+		return p
 	}
-	return ""
+	return nil
 }
 
 // checkBackChannelLogout: Back-Channel Logout §2.2.
@@ -136,8 +138,5 @@ func (c *Client) checkBackChannelLogout() *problem {
 	if c.BackchannelLogoutURI == "" {
 		return nil
 	}
-	if reason := c.checkLogoutURI(c.BackchannelLogoutURI); reason != "" {
-		return problemf("backchannel_logout_uri", "%q %s", c.BackchannelLogoutURI, reason)
-	}
-	return nil
+	return c.checkLogoutURI("backchannel_logout_uri", c.BackchannelLogoutURI)
 }

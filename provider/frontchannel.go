@@ -31,8 +31,8 @@ func (c *Client) checkFrontChannelLogout() *problem {
 	if uri == "" {
 		return nil
 	}
-	if reason := c.checkLogoutURI(uri); reason != "" {
-		return problemf("frontchannel_logout_uri", "%q %s", uri, reason)
+	if p := c.checkLogoutURI("frontchannel_logout_uri", uri); p != nil {
+		return p
 	}
 	u, err := url.Parse(uri)
 	isOrigin := func(redirectURI string) bool {

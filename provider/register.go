@@ -218,6 +218,10 @@ func (p *problem) refusal() error {
 		base = errInvalidRedirectURI
 	}
 	const most = 500 // of a value that a stranger chose
-	what := p.field + " " + strings.ReplaceAll(p.reason, "§", "section ")
+	reason := p.reason
+	if p.unless != "" {
+		reason += ". Only a client of the provider's configuration can be allowed to do without (" + p.unless + ")"
+	}
+	what := p.field + " " + strings.ReplaceAll(reason, "§", "section ")
 	return refuse(base, check{What: what[:min(len(what), most)], Section: rfc("7591", "2")})
 }

@@ -30,10 +30,14 @@ func (e *invalid) Error() string {
 }
 
 // problem is a reason to refuse one field of an entry.
-type problem struct{ field, reason string }
+type problem struct {
+	field, reason string
+	// unless is the switch of a configured client that allows it, "" if none does.
+	unless string
+}
 
 func problemf(field, format string, args ...any) *problem {
-	return &problem{field, fmt.Sprintf(format, args...)}
+	return &problem{field: field, reason: fmt.Sprintf(format, args...)}
 }
 
 // validate checks all that can be checked without a store.
@@ -118,7 +122,11 @@ func (p *problem) at(list string, index int, kind, name string) *invalid {
 	if name == "" {
 		entry = fmt.Sprintf("%s number %d", kind, index+1)
 	}
-	return &invalid{list: list, index: index, field: p.field, entry: entry, reason: p.reason}
+	reason := p.reason
+	if p.unless != "" {
+		reason += ", or set " + p.unless + " for this client"
+	}
+	return &invalid{list: list, index: index, field: p.field, entry: entry, reason: reason}
 }
 
 // validateIssuer: OIDC Discovery §3, RFC 8414 §2. http is for laboratories.

@@ -123,6 +123,9 @@ func (c *Client) checkGrants() *problem {
 	return nil
 }
 
+// switchHTTPRedirects is Client.InsecureHTTPRedirectURIs as the configuration has it.
+const switchHTTPRedirects = "insecure_http_redirect_uris"
+
 // checkRedirects: whoever gets codes or tokens in the browser says where.
 func (c *Client) checkRedirects() *problem {
 	inBrowser := slices.Contains(c.GrantTypes, grantCode) || slices.Contains(c.GrantTypes, grantImplicit)
@@ -134,7 +137,9 @@ func (c *Client) checkRedirects() *problem {
 			return problemf("redirect_uris", "%q %s", uri, reason)
 		}
 		if !c.InsecureHTTPRedirectURIs && isPlainHTTP(uri) {
-			return problemf("redirect_uris", "%q carries codes unencrypted to another machine (RFC 9700 §2.6): use https, or set insecure_http_redirect_uris for this client", uri)
+			p := problemf("redirect_uris", "%q carries codes unencrypted to another machine (RFC 9700 §2.6): use https", uri)
+			p.unless = switchHTTPRedirects
+			return p
 		}
 	}
 	for _, uri := range c.PostLogoutRedirectURIs {
