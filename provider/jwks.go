@@ -212,8 +212,44 @@ func (c *Client) checkKeys() *problem {
 			return problemf("jwks", "%v", err)
 		}
 		if len(set.keys) == 0 {
-			return problemf("jwks", "%s", strings.Join(append([]string{"holds no key to verify signatures with"}, set.ignored...), "; "))
+			return problemf("jwks", "%s", set.lacking("holds no key to verify signatures with"))
+		}
+		return c.checkSigningKeys(set)
+	}
+	return nil
+}
+
+// checkSigningKeys: a key in jwks can make each signature that the client needs.
+// Of keys at a jwks_uri nobody knows what they will be.
+func (c *Client) checkSigningKeys(set *keySet) *problem {
+	type need struct {
+		field, alg string // alg is "" where any of algs does
+		algs       []jose.SignatureAlgorithm
+	}
+	var needs []need
+	if c.TokenEndpointAuthMethod == authPrivateKey {
+		needs = append(needs, need{"token_endpoint_auth_signing_alg", c.TokenEndpointAuthSigningAlg, c.assertionAlgorithms()})
+	}
+	if c.RequestObjectSigningAlg != "" || c.RequireSignedRequestObject {
+		needs = append(needs, need{"request_object_signing_alg", c.RequestObjectSigningAlg, requestObjectAlgorithms})
+	}
+	for _, n := range needs {
+		switch {
+		case n.alg == "" && !slices.ContainsFunc(n.algs, set.fits):
+			return problemf("jwks", "%s", set.lacking(fmt.Sprintf("holds no key that signs with one of %v", n.algs)))
+		case slices.Contains(n.algs, jose.SignatureAlgorithm(n.alg)) && !set.fits(jose.SignatureAlgorithm(n.alg)):
+			return problemf(n.field, "%s", set.lacking(fmt.Sprintf("%q needs a key for it, and jwks holds none", n.alg)))
 		}
 	}
 	return nil
+}
+
+// fits reports whether one of the keys is for alg.
+func (s *keySet) fits(alg jose.SignatureAlgorithm) bool {
+	return len(s.candidates(string(alg), "")) > 0
+}
+
+// lacking adds to a reason which keys were passed over, and why.
+func (s *keySet) lacking(reason string) string {
+	return strings.Join(append([]string{reason}, s.ignored...), "; ")
 }

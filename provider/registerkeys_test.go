@@ -2,6 +2,9 @@ package provider_test
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,7 +21,13 @@ import (
 // and what nobody may. RFC 7591 §2, OIDC Core §9.
 func TestRegisterKeys(t *testing.T) {
 	op := providertest.Start(t, nil)
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	keys := publicKeys(t, rpKeys()[jose.ES256])
+	unfit, elsewise := publicKeys(t, p384), publicKeys(t, rpKeys()[jose.RS256])
+	elsewise["keys"].([]any)[0].(map[string]any)["alg"] = "RS384"
 	private := map[string]any{"keys": []any{map[string]any{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "d": "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}}}
 	for _, tt := range []struct {
 		name   string
@@ -28,6 +37,14 @@ func TestRegisterKeys(t *testing.T) {
 		{"keys", document{"jwks": keys}, ""},
 		{"an address of keys", document{"jwks_uri": "https://rp.example/jwks"}, ""},
 		{"an algorithm", document{"jwks": keys, "token_endpoint_auth_signing_alg": "ES256"}, ""},
+		{"an algorithm of one of two keys", document{"jwks": publicKeys(t, rpKeys()[jose.RS256], rpKeys()[jose.ES256]), "token_endpoint_auth_signing_alg": "PS256", "request_object_signing_alg": "ES256"}, ""},
+		{"an algorithm of keys that are elsewhere", document{"jwks_uri": "https://rp.example/jwks", "token_endpoint_auth_signing_alg": "RS256", "request_object_signing_alg": "RS256"}, ""},
+		{"a key for nothing, of a client that signs nothing", document{"token_endpoint_auth_method": "none", "jwks": unfit}, ""},
+		{"keys that sign no assertion", document{"jwks": unfit}, "jwks holds no key that signs with one of"},
+		{"a key that is for another algorithm", document{"jwks": elsewise}, "jwks holds no key that signs with one of"},
+		{"an algorithm without its key", document{"jwks": keys, "token_endpoint_auth_signing_alg": "RS256"}, "token_endpoint_auth_signing_alg 'RS256' needs a key for it, and jwks holds none"},
+		{"the same of request objects", document{"jwks": keys, "request_object_signing_alg": "RS256"}, "request_object_signing_alg 'RS256' needs a key for it, and jwks holds none"},
+		{"the same of a client that has to sign requests", document{"token_endpoint_auth_method": "none", "jwks": unfit, "require_signed_request_object": true}, "jwks holds no key that signs with one of"},
 		{"a secret to sign with", document{"token_endpoint_auth_method": "client_secret_jwt"}, ""},
 		{"neither", nil, "jwks is missing"},
 		{"both", document{"jwks": keys, "jwks_uri": "https://rp.example/jwks"}, "not both"},

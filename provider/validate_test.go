@@ -10,6 +10,7 @@ import (
 // TestInvalidValues has a file per value whose form is right and whose meaning
 // is not. Each is a valid file with one thing changed.
 func TestInvalidValues(t *testing.T) {
+	const okp = "jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}]}"
 	const argon = "$argon2id$v=19$m=19456,t=2,p=1$b2lkY2xhYi1leGFtcGxl$"
 	for _, tt := range []struct{ name, text, want string }{
 		{"issuer without scheme", "issuer: localhost:8080\n", `f.yaml:1: issuer: "localhost:8080" is no http or https URL`},
@@ -104,6 +105,8 @@ func TestInvalidValues(t *testing.T) {
 		{"no JWK Set", client("client_id: a", "jwks: {kty: RSA}"), `f.yaml:4: client "a": jwks: is not a JWK Set (RFC 7517 §5)`},
 		{"no keys", client("client_id: a", "jwks: {keys: []}"), `f.yaml:4: client "a": jwks: holds no key to verify signatures with`},
 		{"keys that cannot be used", client("client_id: a", "jwks: {keys: [{kty: oct, k: AA}]}"), `jwks: holds no key to verify signatures with; key 1 is symmetric`},
+		{"an assertion key of another algorithm", client("client_id: a", "token_endpoint_auth_method: private_key_jwt", "token_endpoint_auth_signing_alg: RS256", okp), `f.yaml:5: client "a": token_endpoint_auth_signing_alg: "RS256" needs a key for it, and jwks holds none`},
+		{"a request object key of another algorithm", client("client_id: a", "request_object_signing_alg: RS256", okp), `f.yaml:4: client "a": request_object_signing_alg: "RS256" needs a key for it, and jwks holds none`},
 		{"a private key", client("client_id: a", "jwks: {keys: [{kty: EC, crv: P-256, x: AA, y: AA, d: AA}]}"), `jwks: holds a private key, with which whoever reads it can sign`},
 
 		{"unknown scope", client("client_id: a", "scope: openid notes"), `f.yaml:4: client "a": scope: "notes" is not known`},

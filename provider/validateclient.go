@@ -64,27 +64,32 @@ func (c *Client) needsSecret() bool {
 // checkAssertionMetadata: what a client needs that authenticates by a JWT (OIDC
 // Core §9, §10.1).
 func (c *Client) checkAssertionMetadata() *problem {
-	var algs []jose.SignatureAlgorithm
-	switch c.TokenEndpointAuthMethod {
-	case authPrivateKey:
-		if len(c.JWKS) == 0 && c.JWKSURI == "" {
-			return problemf("jwks", "is missing: %s needs jwks or jwks_uri", authPrivateKey)
-		}
-		algs = slices.DeleteFunc(slices.Clone(assertionAlgorithms), func(alg jose.SignatureAlgorithm) bool { return alg == jose.HS256 })
-	case authSecretJWT:
-		if len(c.Secret) < 32 {
-			return problemf("client_secret", "must be at least 32 bytes for HS256 (RFC 7518 §3.2)")
-		}
-		algs = []jose.SignatureAlgorithm{jose.HS256}
-	}
+	algs := c.assertionAlgorithms()
 	alg := c.TokenEndpointAuthSigningAlg
 	switch {
+	case c.TokenEndpointAuthMethod == authPrivateKey && len(c.JWKS) == 0 && c.JWKSURI == "":
+		return problemf("jwks", "is missing: %s needs jwks or jwks_uri", authPrivateKey)
+	case c.TokenEndpointAuthMethod == authSecretJWT && len(c.Secret) < 32:
+		return problemf("client_secret", "must be at least 32 bytes for HS256 (RFC 7518 §3.2)")
 	case alg != "" && len(algs) == 0:
 		return problemf("token_endpoint_auth_signing_alg", "is for clients that authenticate by %s or %s", authPrivateKey, authSecretJWT)
 	case alg != "" && !slices.Contains(algs, jose.SignatureAlgorithm(alg)):
 		return problemf("token_endpoint_auth_signing_alg", "%q is not one of %v", alg, algs)
 	}
 	return nil
+}
+
+// assertionAlgorithms are those that may sign the client's assertions, by its way
+// to authenticate.
+func (c *Client) assertionAlgorithms() []jose.SignatureAlgorithm {
+	switch c.TokenEndpointAuthMethod {
+	case authPrivateKey:
+		return slices.DeleteFunc(slices.Clone(assertionAlgorithms), func(alg jose.SignatureAlgorithm) bool { return alg == jose.HS256 })
+	case authSecretJWT:
+		return []jose.SignatureAlgorithm{jose.HS256}
+	default:
+		return nil
+	}
 }
 
 // The grant types of RFC 7591 §2 that the provider knows.
