@@ -22,7 +22,7 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // assertionAlgorithms sign client assertions: with the client's own key, and
 // HS256 with its secret.
-var assertionAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA, jose.HS256}
+var assertionAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, algEd25519, jose.EdDSA, jose.HS256}
 
 const (
 	// clockSkew is by how much a client's clock may differ from ours.
@@ -70,7 +70,7 @@ func refuseAssertion(what, expected, arrived string, s section) error {
 func (p *Provider) checkAssertion(r *http.Request, c *client, assertion *jwt.JSONWebToken) error {
 	// 1. The algorithm that the client registered, if it did.
 	alg := assertion.Headers[0].Algorithm
-	if want := c.TokenEndpointAuthSigningAlg; want != "" && alg != want {
+	if want := c.TokenEndpointAuthSigningAlg; want != "" && !sameAlgorithm(alg, want) {
 		return refuseAssertion("client_assertion is not signed by the algorithm that the client registered.", want, alg, rfc("7591", "2"))
 	}
 	// 2. The signature.

@@ -43,7 +43,7 @@ var rpKeys = sync.OnceValue(func() map[jose.SignatureAlgorithm]crypto.Signer {
 	if err != nil {
 		panic(err)
 	}
-	keys[jose.ES256], keys[jose.EdDSA] = ec, ed
+	keys[jose.ES256], keys[jose.EdDSA], keys["Ed25519"] = ec, ed, ed
 	return keys
 })
 
@@ -71,6 +71,9 @@ func signed(t *testing.T, alg jose.SignatureAlgorithm, key any, kid, typ string,
 	options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ))
 	if kid != "" {
 		options = options.WithHeader("kid", kid)
+	}
+	if private, ok := key.(ed25519.PrivateKey); ok && alg == "Ed25519" { // a name that go-jose does not know
+		key = provider.Ed25519Signer(private)
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 
 // proofAlgorithms sign DPoP proofs. RS256 is not among them: FAPI 2.0 Security
 // Profile §5.4.1 wants its clients' RSA keys to sign with PS256.
-var proofAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256}
+var proofAlgorithms = []jose.SignatureAlgorithm{jose.ES256, algEd25519, jose.EdDSA, jose.PS256}
 
 const (
 	typeProof = "dpop+jwt" // RFC 9449 §4.2
@@ -153,7 +153,7 @@ func readProof(raw string) (claims proofClaims, key jose.JSONWebKey, err error) 
 		return claims, key, refuseProof("The DPoP header is not a JWT.", "a compact JWS", "another")
 	}
 	// The payload is read only after its signature, and its shape is checked apart.
-	if token.Claims(key.Key) != nil {
+	if token.Claims(verifierOf(key.Key, header.Algorithm)) != nil {
 		return claims, key, refuseProof("The signature of the DPoP proof was not made with the key in its header.", "a signature by jwk", "another")
 	}
 	if token.UnsafeClaimsWithoutVerification(&claims) != nil {

@@ -65,7 +65,7 @@ func TestProofAlgorithms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := []dpopKey{newDPoPKey(t), {"EdDSA", ed}, {"PS256", newRSAKey(t)}}
+	keys := []dpopKey{newDPoPKey(t), {"EdDSA", ed}, {"Ed25519", ed}, {"PS256", newRSAKey(t)}}
 	announced := get(t, op.URL()+openIDConfiguration, nil).Body["dpop_signing_alg_values_supported"].([]any)
 	for _, key := range keys {
 		if !slices.Contains(announced, any(key.alg)) {

@@ -122,11 +122,12 @@ func unreadable(err error) string {
 	return "not readable: " + strings.ToValidUTF8(text[:min(most, len(text))], "?")
 }
 
-// keyFits says whether a public key is one for alg: RFC 7518 §3.1, RFC 8037 §3.1.
+// keyFits says whether a public key is one for alg: RFC 7518 §3.1, RFC 8037 §3.1,
+// RFC 9864 §2.2.
 // The key says it as far as it can (RFC 8725 §3.1); the token alone decides
 // nothing.
 func keyFits(key jose.JSONWebKey, alg string) bool {
-	if key.Algorithm != "" && key.Algorithm != alg {
+	if key.Algorithm != "" && !sameAlgorithm(key.Algorithm, alg) {
 		return false
 	}
 	switch public := key.Key.(type) {
@@ -136,7 +137,7 @@ func keyFits(key jose.JSONWebKey, alg string) bool {
 		curve := map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}[alg]
 		return curve != nil && public.Curve == curve
 	case ed25519.PublicKey:
-		return alg == "EdDSA"
+		return sameAlgorithm(alg, string(jose.EdDSA))
 	default:
 		return false
 	}
@@ -177,7 +178,7 @@ func (s *keySet) verify(token *jwt.JSONWebToken) error {
 		return s.noKeyFits(header)
 	}
 	for _, key := range fit {
-		if token.Claims(key.Key) == nil {
+		if token.Claims(verifierOf(key.Key, header.Algorithm)) == nil {
 			return nil
 		}
 	}

@@ -67,7 +67,7 @@ func TestMetadata(t *testing.T) {
 		"revocation_endpoint_auth_methods_supported":     []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"},
 		"introspection_endpoint_auth_methods_supported":  []any{"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt"},
 		"code_challenge_methods_supported":               []any{"S256"},
-		"dpop_signing_alg_values_supported":              []any{"ES256", "EdDSA", "PS256"},
+		"dpop_signing_alg_values_supported":              []any{"ES256", "Ed25519", "EdDSA", "PS256"},
 		"prompt_values_supported":                        []any{"none", "login", "consent", "select_account"},
 		"scopes_supported":                               []any{"openid", "profile", "email", "address", "phone", "groups", "offline_access", "notes:read"},
 		"authorization_response_iss_parameter_supported": true,

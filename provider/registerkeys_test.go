@@ -107,6 +107,31 @@ func TestRegisteredKeyAuthenticates(t *testing.T) {
 	use(jose.ES256, 401)
 }
 
+// TestRegisteredUnderEitherName: EdDSA and Ed25519 are one algorithm (RFC 9864),
+// whichever of them the client registered and whichever it signs by.
+func TestRegisteredUnderEitherName(t *testing.T) {
+	op := providertest.Start(t, nil)
+	keys := publicKeys(t, rpKeys()[jose.EdDSA])
+	for _, registeredAs := range []string{"EdDSA", "Ed25519"} {
+		client := registered(t, op, smallest().with(document{
+			"token_endpoint_auth_method": "private_key_jwt", "jwks": keys,
+			"token_endpoint_auth_signing_alg": registeredAs, "request_object_signing_alg": registeredAs,
+		}))
+		id := client.text("client_id")
+		for _, alg := range []jose.SignatureAlgorithm{"EdDSA", "Ed25519"} {
+			if a := assertingAs(t, op, alg, rpKeys()[alg], id); a.Status != http.StatusOK {
+				t.Errorf("%s, an assertion by %s: %d %s", registeredAs, alg, a.Status, a.Raw)
+			}
+			pushed := asserting(signed(t, alg, rpKeys()[alg], "", "JWT", assertionClaims(op, id))).with(params{
+				"grant_type": "", "request": object(t, alg, objectMembers(op, id).with(members{"redirect_uri": client.Body["redirect_uris"].([]any)[0]})),
+			})
+			if a := postForm(t, op.URL()+"/par", pushed, nil); a.Status != http.StatusCreated {
+				t.Errorf("%s, a request object by %s: %d %s", registeredAs, alg, a.Status, a.Raw)
+			}
+		}
+	}
+}
+
 // TestRegisteredSecretSigns: client_secret_jwt with the secret that was told; a
 // change of method brings another secret where the old one would not do.
 func TestRegisteredSecretSigns(t *testing.T) {

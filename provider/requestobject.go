@@ -23,7 +23,7 @@ const (
 )
 
 // requestObjectAlgorithms sign request objects, with the client's own key.
-var requestObjectAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA}
+var requestObjectAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, algEd25519, jose.EdDSA}
 
 // resolveRequest puts the parameters of a request object (OIDC Core §6, RFC
 // 9101), or those that were pushed (RFC 9126), in the place of those that came
@@ -126,7 +126,9 @@ func (p *Provider) parseRequestObject(c *client, raw string) (*jwt.JSONWebToken,
 	allowed := requestObjectAlgorithms
 	switch registered := c.RequestObjectSigningAlg; {
 	case registered != "":
-		allowed = []jose.SignatureAlgorithm{jose.SignatureAlgorithm(registered)}
+		allowed = slices.DeleteFunc(append(slices.Clone(allowed), algNone), func(alg jose.SignatureAlgorithm) bool {
+			return !sameAlgorithm(string(alg), registered)
+		})
 	case p.requests.InsecureUnsignedObjects && !c.RequireSignedRequestObject:
 		allowed = append(slices.Clone(allowed), algNone)
 	}

@@ -17,7 +17,7 @@ import (
 func TestRequestObjectAlgorithms(t *testing.T) {
 	op := startWithObjects(t)
 	announced, _ := get(t, op.URL()+openIDConfiguration, nil).Body["request_object_signing_alg_values_supported"].([]any)
-	if diff := cmp.Diff([]any{"RS256", "PS256", "ES256", "EdDSA"}, announced); diff != "" {
+	if diff := cmp.Diff([]any{"RS256", "PS256", "ES256", "Ed25519", "EdDSA"}, announced); diff != "" {
 		t.Errorf("metadata (-want +got):\n%s", diff)
 	}
 	for _, alg := range announced {

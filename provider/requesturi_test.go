@@ -127,7 +127,7 @@ func TestUnsignedRequestObjects(t *testing.T) {
 		t.Errorf("the start does not say that the switch is on: %s", &log)
 	}
 	algs, _ := get(t, op.URL()+openIDConfiguration, nil).Body["request_object_signing_alg_values_supported"].([]any)
-	if len(algs) != 5 || algs[4] != "none" {
+	if len(algs) != 6 || algs[5] != "none" {
 		t.Errorf("metadata: %v", algs)
 	}
 	payload := base64url(string(encode(t, objectMembers(op, bareClient).with(members{"iss": nil}))))

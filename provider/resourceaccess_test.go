@@ -32,7 +32,7 @@ func wantDPoPChallenge(t *testing.T, op *providertest.Server, a answer, code str
 	if len(challenges) != 2 || challenges[0] != `Bearer realm="`+op.URL()+`"` {
 		t.Fatalf("challenges %q", challenges)
 	}
-	if got := challenges[1]; !strings.HasPrefix(got, `DPoP realm="`+op.URL()+`", error="`+code+`", error_description="`) || !strings.HasSuffix(got, `", algs="ES256 EdDSA PS256"`) {
+	if got := challenges[1]; !strings.HasPrefix(got, `DPoP realm="`+op.URL()+`", error="`+code+`", error_description="`) || !strings.HasSuffix(got, `", algs="ES256 Ed25519 EdDSA PS256"`) {
 		t.Errorf("challenge %q", got)
 	}
 	if got := a.Header.Get("Cache-Control"); got != "no-store" {
@@ -145,7 +145,7 @@ func TestUserInfoOffersBothSchemes(t *testing.T) {
 		"dead":     get(t, op.URL()+"/userinfo", bearer("dead")),
 	} {
 		challenges := a.Header.Values("WWW-Authenticate")
-		if len(challenges) != 2 || !strings.HasPrefix(challenges[0], "Bearer ") || challenges[1] != `DPoP realm="`+op.URL()+`", algs="ES256 EdDSA PS256"` {
+		if len(challenges) != 2 || !strings.HasPrefix(challenges[0], "Bearer ") || challenges[1] != `DPoP realm="`+op.URL()+`", algs="ES256 Ed25519 EdDSA PS256"` {
 			t.Errorf("%s: challenges %q", name, challenges)
 		}
 	}

@@ -16,7 +16,7 @@ func TestInvalidRequestValues(t *testing.T) {
 		{"negative default_max_age", client("client_id: a", "default_max_age: -1"), `f.yaml:4: client "a": default_max_age: -1 is negative`},
 		{"empty default_acr_values", client("client_id: a", "default_acr_values: ['']"), `f.yaml:4: client "a": default_acr_values: holds a value that is empty or has spaces`},
 		{"default_acr_values in one", client("client_id: a", "default_acr_values: [a b]"), `default_acr_values: holds a value`},
-		{"unknown request object algorithm", client("client_id: a", "request_object_signing_alg: HS256", "jwks_uri: https://a/jwks"), `f.yaml:4: client "a": request_object_signing_alg: "HS256" is not one of [RS256 PS256 ES256 EdDSA]`},
+		{"unknown request object algorithm", client("client_id: a", "request_object_signing_alg: HS256", "jwks_uri: https://a/jwks"), `f.yaml:4: client "a": request_object_signing_alg: "HS256" is not one of [RS256 PS256 ES256 Ed25519 EdDSA]`},
 		{"unsigned request objects", client("client_id: a", "request_object_signing_alg: none"), `f.yaml:4: client "a": request_object_signing_alg: "none" is for a provider with insecure_unsigned_request_objects`},
 		{"signed request objects without keys", client("client_id: a", "require_signed_request_object: true"), `f.yaml:4: client "a": require_signed_request_object: needs the client's keys`},
 		{"signed request objects that are unsigned", client("client_id: a", "require_signed_request_object: true", "request_object_signing_alg: none"), `require_signed_request_object: nothing is signed by the request_object_signing_alg "none"`},

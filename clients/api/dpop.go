@@ -43,7 +43,7 @@ const (
 )
 
 // proofAlgorithms sign DPoP proofs: asymmetric ones only (RFC 9449 §4.3).
-var proofAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256}
+var proofAlgorithms = []jose.SignatureAlgorithm{jose.ES256, algEd25519, jose.EdDSA, jose.PS256}
 
 const (
 	// proofLife is how old a proof may be: as long as that, its jti is known.
@@ -136,7 +136,7 @@ func readProof(compact string) (proof proofClaims, key *jose.JSONWebKey, err err
 	if err != nil {
 		return proof, nil, ErrProofMalformed
 	}
-	if token.Claims(key) != nil {
+	if token.Claims(verifierOf(key, header.Algorithm)) != nil {
 		return proof, nil, ErrProofSignature
 	}
 	if token.UnsafeClaimsWithoutVerification(&proof) != nil {

@@ -20,7 +20,7 @@ import (
 // TestBoundTokenWithItsKey: every algorithm, and the scheme in any letters.
 func TestBoundTokenWithItsKey(t *testing.T) {
 	b := newBench(t)
-	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.PS256} {
+	for _, alg := range []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, "Ed25519", jose.PS256} {
 		h := newHolder(t, alg)
 		token := h.token(t, b)
 		for _, scheme := range []string{"DPoP", "dpop", "dPOP"} {
@@ -302,7 +302,7 @@ func TestScopeOfABoundToken(t *testing.T) {
 func TestBothSchemesAreOffered(t *testing.T) {
 	b := newBench(t)
 	got := b.call(t, "GET", "/api/me", "", "").Header.Values("WWW-Authenticate")
-	if len(got) != 2 || got[0] != `Bearer realm="oidclab"` || got[1] != `DPoP realm="oidclab", algs="ES256 EdDSA PS256"` {
+	if len(got) != 2 || got[0] != `Bearer realm="oidclab"` || got[1] != `DPoP realm="oidclab", algs="ES256 Ed25519 EdDSA PS256"` {
 		t.Errorf("challenges %q", got)
 	}
 }

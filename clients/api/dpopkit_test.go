@@ -67,7 +67,11 @@ func (h holder) proof(t *testing.T, token string, header, change claims) string 
 			delete(body, name)
 		}
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: h.alg, Key: h.key}, options)
+	var key any = h.key
+	if h.alg == "Ed25519" { // a name that go-jose does not know
+		key = ed25519Signer{h.key}
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: h.alg, Key: key}, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,6 +80,17 @@ func (h holder) proof(t *testing.T, token string, header, change claims) string 
 		t.Fatal(err)
 	}
 	return proof
+}
+
+// ed25519Signer signs by the name of RFC 9864.
+type ed25519Signer struct{ crypto.Signer }
+
+func (s ed25519Signer) Public() *jose.JSONWebKey { return &jose.JSONWebKey{Key: s.Signer.Public()} }
+
+func (ed25519Signer) Algs() []jose.SignatureAlgorithm { return []jose.SignatureAlgorithm{"Ed25519"} }
+
+func (s ed25519Signer) SignPayload(payload []byte, _ jose.SignatureAlgorithm) ([]byte, error) {
+	return s.Sign(rand.Reader, payload, crypto.Hash(0))
 }
 
 // present sends a token with a proof to GET /api/me.
@@ -97,7 +112,7 @@ func wantRefused(t *testing.T, resp *http.Response, code string, want error) {
 	}
 	challenges := resp.Header.Values("WWW-Authenticate")
 	if len(challenges) != 2 || challenges[0] != `Bearer realm="oidclab"` ||
-		!strings.HasPrefix(challenges[1], `DPoP realm="oidclab", error="`+code+`", error_description="`) || !strings.HasSuffix(challenges[1], `, algs="ES256 EdDSA PS256"`) {
+		!strings.HasPrefix(challenges[1], `DPoP realm="oidclab", error="`+code+`", error_description="`) || !strings.HasSuffix(challenges[1], `, algs="ES256 Ed25519 EdDSA PS256"`) {
 		t.Errorf("challenges %q", challenges)
 	}
 }
