@@ -161,12 +161,14 @@ func orNothing(s string) string {
 }
 
 // tokenError answers an error of the token endpoint and its neighbours as JSON,
-// RFC 6749 §5.2.
+// RFC 6749 §5.2. A 401 always has a challenge (RFC 9110 §15.5.2), whichever way the
+// client authenticated. Some client libraries look at it and no further, so it
+// says what is wrong, too.
 func (p *Provider) tokenError(w http.ResponseWriter, r *http.Request, err error) {
 	e := p.protocolError(err)
 	p.logError(r, e, err)
 	if e.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Basic realm=%q`, p.issuer))
+		w.Header().Set("WWW-Authenticate", p.challenge("Basic", e))
 	}
 	body := map[string]string{"error": e.Code, "error_description": e.Description}
 	if e.Section.URL != "" {

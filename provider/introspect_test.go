@@ -267,7 +267,8 @@ func TestIntrospectRefusesTheRequest(t *testing.T) {
 			}
 			wantError(t, a, tt.status, tt.code)
 			challenge := a.Header.Get("WWW-Authenticate")
-			if want := `Basic realm="` + op.URL() + `"`; tt.status == 401 && challenge != want {
+			want := `Basic realm="` + op.URL() + `", error="` + a.text("error") + `", error_description="` + a.text("error_description") + `"`
+			if tt.status == 401 && challenge != want {
 				t.Errorf("WWW-Authenticate %q, want %q", challenge, want)
 			}
 		})
