@@ -144,7 +144,7 @@ func (c *controlClient) call(ctx context.Context, method, path string, command a
 	if err != nil {
 		return nil, fmt.Errorf("%s does not answer: %w; a provider takes commands if it is started with --control", base, reason(err))
 	}
-	return answer, controlProblem(base, status, answer)
+	return answer, c.problem(base, status, answer)
 }
 
 // send sends a request and reads the answer. It follows no redirect: the token is
@@ -171,8 +171,8 @@ func (c *controlClient) send(req *http.Request) (status int, answer []byte, err 
 	return resp.StatusCode, answer, err
 }
 
-// controlProblem says why a command was not carried out, nil if it was.
-func controlProblem(base string, status int, answer []byte) error {
+// problem says why a command was not carried out, nil if it was.
+func (c *controlClient) problem(base string, status int, answer []byte) error {
 	var refused struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -181,6 +181,8 @@ func controlProblem(base string, status int, answer []byte) error {
 	switch {
 	case isJSON && status == http.StatusOK:
 		return nil
+	case isJSON && status == http.StatusUnauthorized && c.token != "":
+		return fmt.Errorf("%s has another token than the one in --control-token or OIDCLAB_CONTROL_TOKEN", base)
 	case isJSON && status == http.StatusUnauthorized:
 		return fmt.Errorf("%s wants its token: give it with --control-token, or in OIDCLAB_CONTROL_TOKEN", base)
 	case isJSON && refused.Description != "":

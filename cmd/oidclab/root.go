@@ -40,6 +40,7 @@ func newRoot() *cobra.Command {
 			return err
 		},
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.Version = thisVersion()
 	root.SetVersionTemplate("{{.Version}}\n")
 	flags := root.PersistentFlags()
@@ -69,10 +70,30 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			failed = fmt.Errorf("environment variable %s: %w", name, errors.Unwrap(err))
+			failed = fmt.Errorf("environment variable %s: %w", name, valueError(f, value, err))
 		}
 	})
 	return failed
+}
+
+// valueError says what a flag may be that got another value. err is pflag's.
+func valueError(f *pflag.Flag, value string, err error) error {
+	switch f.Value.Type() {
+	case "bool":
+		return fmt.Errorf("%q is not true or false", value)
+	case "duration":
+		return fmt.Errorf("%q is not a duration such as 30s or 5m", value)
+	default:
+		return errors.Unwrap(err)
+	}
+}
+
+// flagError is the same for one on the command line.
+func flagError(_ *cobra.Command, err error) error {
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return fmt.Errorf("--%s: %w", wrong.GetFlag().Name, valueError(wrong.GetFlag(), wrong.GetValue(), err))
+	}
+	return err
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
