@@ -153,7 +153,7 @@ func TestRegisteredSecretSigns(t *testing.T) {
 		return a
 	}
 	signs(secret, 200)
-	signs("x"+secret[1:], 401)
+	signs(tamper(secret, 0), 401)
 	if a := change("client_secret_jwt"); a.Body["client_secret"] != nil {
 		t.Errorf("a new secret without need: %s", a.Raw)
 	}
