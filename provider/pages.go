@@ -309,10 +309,10 @@ func (p *pages) stylesheet(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "style.css", time.Time{}, bytes.NewReader(p.style))
 }
 
-// webURL returns raw if it is an http or https URL of a host, else "".
+// webURL returns raw if it is an http or https URL of a host that can be, else "".
 func webURL(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || !plainHost(u) {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || !plainHost(u) || !plainPort(u) {
 		return ""
 	}
 	return raw

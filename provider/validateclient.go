@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -169,6 +170,8 @@ func redirectProblem(uri string) string {
 		return "holds a user name"
 	case strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return "holds characters that a URL must escape (RFC 3986 §2)"
+	case !plainPort(u):
+		return "has a port beyond 65535"
 	case u.Host != "" && !plainHost(u):
 		return "has a host that is no name and no address (RFC 1123 §2.1)"
 	case u.Scheme == "http", u.Scheme == "https":
@@ -180,6 +183,13 @@ func redirectProblem(uri string) string {
 		return "must be http, https or a scheme of the app's own such as com.example.app (RFC 8252 §7.1)"
 	}
 	return ""
+}
+
+// plainPort reports whether the port is one that there can be, or is left out.
+// url.Parse takes any number.
+func plainPort(u *url.URL) bool {
+	_, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil
 }
 
 // plainHost reports whether the host is a name or an IP address. url.Parse takes
