@@ -34,6 +34,8 @@ func TestInvalidValues(t *testing.T) {
 		{"scope of the standard", "scopes:\n- name: openid\n", `f.yaml:2: scope "openid": name: this scope is there already`},
 
 		{"client without id", client("client_name: x"), `f.yaml:2: client number 1: client_id: is missing`},
+		{"client name of spaces", client("client_id: a", "client_name: '  '"), `f.yaml:4: client "a": client_name: has nothing to see in it`},
+		{"client name with a line break", client("client_id: a", `client_name: "a\nb"`), `f.yaml:4: client "a": client_name: holds control characters`},
 		{"client twice", client("client_id: a") + client("client_id: a")[len("clients:\n"):], `f.yaml:4: client "a": client_id: another client has it already`},
 		{"client id not ASCII", client("client_id: é"), `client_id: must be printable ASCII`},
 		{"unknown authentication", client("client_id: a", "token_endpoint_auth_method: tls_client_auth"), `f.yaml:4: client "a": token_endpoint_auth_method: "tls_client_auth" is not one of client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, none`},
@@ -158,6 +160,7 @@ func TestValidValues(t *testing.T) {
 		redirect("com.example.app:/callback"),
 		redirect("https://a/?query=kept"),
 		redirect("https://a:65535/"),
+		client("client_id: a", "client_name: ' 銀行 é '"),
 		client("client_id: a", "response_types: ['token id_token code']", "grant_types: [implicit, authorization_code]"),
 		"clients:\n- {client_id: api, client_secret: x, resource_server: 'http://api'}\n",
 		"clients:\n- {client_id: job, client_secret: x, grant_types: [client_credentials]}\n",

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -16,6 +17,7 @@ func (c *Client) check(knownScopes []string) *problem {
 	full := c.withDefaults()
 	for _, step := range []func() *problem{
 		full.checkIdentity,
+		full.checkName,
 		full.checkGrants,
 		full.checkKeys,
 		full.checkRedirects,
@@ -55,6 +57,25 @@ func (c *Client) checkIdentity() *problem {
 		return problemf("resource_server", "introspection needs a client that has a secret or a key (RFC 7662 §2.1)")
 	}
 	return c.checkAssertionMetadata()
+}
+
+// checkName: what pages call the client (RFC 7591 §2) can be seen.
+func (c *Client) checkName() *problem {
+	switch {
+	case c.Name == "":
+		return nil
+	case strings.ContainsFunc(c.Name, unicode.IsControl):
+		return problemf("client_name", "holds control characters")
+	case !strings.ContainsFunc(c.Name, isSeen):
+		return problemf("client_name", "has nothing to see in it")
+	}
+	return nil
+}
+
+// isSeen reports whether a character leaves a mark, as spaces, fillers and an
+// empty Braille pattern do not.
+func isSeen(r rune) bool {
+	return unicode.IsPrint(r) && r != ' ' && r != 0x2800 && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
 }
 
 // needsSecret reports whether the client authenticates with a secret.
