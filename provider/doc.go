@@ -59,12 +59,14 @@
 //	                  outboundturns.go: how many at once
 //	sso.go            the browser's session; participants.go: the clients of it
 //	logout.go         how it ends, numbered; backchannel.go, frontchannel.go, checksession.go: who hears of it
-//	clientkeys.go     what clients sign; jwks.go: the keys that verify it
+//	clientkeys.go     what clients sign; jwks.go: the keys that verify it; ed25519.go:
+//	                  an algorithm of two names
 //	register.go       registration, numbered; registerdocument.go: what it reads;
 //	                  registrar.go: who may; validateclient.go: the checks, for the
 //	                  configuration too; registry.go: how clients are found
 //	device.go         the device grant; devicepage.go: its page; visitorlimit.go: how
 //	                  often a visitor may try; stranger.go: how often, whom nobody knows
+//	pages.go          the pages; pagewords.go: what they say of scopes and errors
 //	pairwise.go       by which names a client knows a user and a session
 //	errors.go         every error answer, and the checks behind them; grantrefusal.go: why a
 //	                  code or refresh token gives nothing
