@@ -86,7 +86,7 @@ func (c *Client) checkDPoP() *problem {
 	}
 	for _, r := range c.ResponseTypes {
 		if slices.Contains(strings.Fields(r), "token") {
-			return problemf("dpop_bound_access_tokens", "the response type %q brings access tokens that are not bound (RFC 9449 §5)", r)
+			return problemf("dpop_bound_access_tokens", "needs other response types: %q brings access tokens that are not bound (RFC 9449 §5)", r)
 		}
 	}
 	return nil

@@ -202,7 +202,7 @@ func (s *keySet) noKeyFits(header jose.Header) error {
 func (c *Client) checkKeys() *problem {
 	switch {
 	case c.JWKS != nil && c.JWKSURI != "":
-		return problemf("jwks_uri", "a client has jwks or jwks_uri, not both (RFC 7591 §2)")
+		return problemf("jwks_uri", "is there beside jwks: a client has one of the two (RFC 7591 §2)")
 	case c.JWKSURI != "":
 		if err := checkOutboundURL(c.JWKSURI, true); err != nil {
 			return problemf("jwks_uri", "%q %v", c.JWKSURI, err)

@@ -47,7 +47,7 @@ func TestRegisterKeys(t *testing.T) {
 		{"the same of a client that has to sign requests", document{"token_endpoint_auth_method": "none", "jwks": unfit, "require_signed_request_object": true}, "jwks holds no key that signs with one of"},
 		{"a secret to sign with", document{"token_endpoint_auth_method": "client_secret_jwt"}, ""},
 		{"neither", nil, "jwks is missing"},
-		{"both", document{"jwks": keys, "jwks_uri": "https://rp.example/jwks"}, "not both"},
+		{"both", document{"jwks": keys, "jwks_uri": "https://rp.example/jwks"}, "jwks_uri is there beside jwks"},
 		{"a private key", document{"jwks": private}, "jwks "},
 		{"no keys", document{"jwks": map[string]any{"keys": []any{}}}, "jwks holds no key"},
 		{"no list", document{"jwks": map[string]any{"key": 1}}, "jwks is not a JWK Set"},

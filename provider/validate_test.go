@@ -59,7 +59,7 @@ func TestInvalidValues(t *testing.T) {
 		{"hybrid without implicit", client("client_id: a", "response_types: [code id_token]"), `"code id_token" needs "implicit" among grant_types`},
 		{"hybrid without code", client("client_id: a", "response_types: [id_token code]", "grant_types: [implicit]"), `"id_token code" needs "authorization_code" among grant_types`},
 
-		{"bound tokens through the browser", client("client_id: a", "dpop_bound_access_tokens: true", "response_types: [code token]", "grant_types: [authorization_code, implicit]"), `f.yaml:4: client "a": dpop_bound_access_tokens: the response type "code token" brings access tokens that are not bound (RFC 9449 §5)`},
+		{"bound tokens through the browser", client("client_id: a", "dpop_bound_access_tokens: true", "response_types: [code token]", "grant_types: [authorization_code, implicit]"), `f.yaml:4: client "a": dpop_bound_access_tokens: needs other response types: "code token" brings access tokens that are not bound (RFC 9449 §5)`},
 
 		{"no redirect URI", "clients:\n- client_id: a\n", `f.yaml:2: client "a": redirect_uris: is missing`},
 		{"no redirect URI for implicit", "clients:\n- client_id: a\n  grant_types: [implicit]\n  response_types: [id_token]\n", `redirect_uris: is missing`},
@@ -103,7 +103,7 @@ func TestInvalidValues(t *testing.T) {
 		{"no host and no sector", redirect("com.example.app:/callback") + "  subject_type: pairwise\n", `sector_identifier_uri: is missing: without an http or https redirect URI it names the sector`},
 		{"no redirect URI and no sector", "clients:\n- {client_id: a, client_secret: x, grant_types: [client_credentials], subject_type: pairwise}\n", `sector_identifier_uri: is missing`},
 
-		{"keys and where to fetch them", client("client_id: a", "jwks: {keys: []}", "jwks_uri: 'https://a/jwks'"), `f.yaml:5: client "a": jwks_uri: a client has jwks or jwks_uri, not both (RFC 7591 §2)`},
+		{"keys and where to fetch them", client("client_id: a", "jwks: {keys: []}", "jwks_uri: 'https://a/jwks'"), `f.yaml:5: client "a": jwks_uri: is there beside jwks: a client has one of the two (RFC 7591 §2)`},
 		{"keys from a file", client("client_id: a", "jwks_uri: 'file:///keys'"), `f.yaml:4: client "a": jwks_uri: "file:///keys" is not an https URL with a host and without a user name`},
 		{"no JWK Set", client("client_id: a", "jwks: {kty: RSA}"), `f.yaml:4: client "a": jwks: is not a JWK Set (RFC 7517 §5)`},
 		{"no keys", client("client_id: a", "jwks: {keys: []}"), `f.yaml:4: client "a": jwks: holds no key to verify signatures with`},
