@@ -14,7 +14,7 @@ import (
 )
 
 // twoTabs are two tabs of alice's browser, in which she is signed in at rp-0 and
-// rp-1. What the second does comes between what the first one's request read and
+// rp-1, and not at rp-2. What the second does comes between what the first one's request read and
 // its commit.
 type twoTabs struct {
 	*inProcess
@@ -28,7 +28,7 @@ type twoTabs struct {
 func newTwoTabs(t *testing.T) *twoTabs {
 	t.Helper()
 	store := &faultyStore{Store: storagetest.NewModel(), broken: map[string]bool{}}
-	op, rs := receiving(t, 2, provider.Config{Store: store}, nil)
+	op, rs := receiving(t, 3, provider.Config{Store: store}, nil)
 	op.joins(t, "rp-1")
 	idToken := op.joins(t, "rp-0")
 	return &twoTabs{inProcess: op, receivers: rs, t: t, store: store, idToken: idToken, sid: claimsOf(t, idToken)["sid"]}
@@ -186,5 +186,25 @@ func TestSignOutUnderAnotherUsersLogin(t *testing.T) {
 		}
 		tabs.wantTold(map[string]int{"rp-0": 1, "rp-1": 1})
 		tabs.wantSignedIn(tabs.cookies["op_session"], bobSubject)
+	})
+}
+
+// TestJoinUnderALogin: a client that the user signs in at while a login prolongs
+// the session is not forgotten when the session would have ended without it.
+func TestJoinUnderALogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tabs := newTwoTabs(t)
+		time.Sleep(7 * time.Hour) // of the session's eight
+		tabs.before(isLogin, func() { tabs.joins(t, "rp-2") })
+		idToken := tabs.redeems(tabs.signsInAnew("alice")).text("id_token")
+		if got := claimsOf(t, idToken)["sid"]; got != tabs.sid {
+			t.Fatalf("the session %v became %v", tabs.sid, got)
+		}
+		time.Sleep(7 * time.Hour)
+		if _, err := tabs.store.Sweep(t.Context(), time.Now(), 1000); err != nil {
+			t.Fatal(err)
+		}
+		tabs.signsOut(t, idToken)
+		tabs.wantTold(map[string]int{"rp-0": 1, "rp-1": 1, "rp-2": 1})
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/oidclab/oidclab/storage"
 )
@@ -32,8 +33,15 @@ func (p *Provider) bindToSession(work *work, a *authorization, session *ssoSessi
 		SID: session.SID, ClientID: a.client.ID,
 		// As it is told now: the client's registration may change until the end.
 		Subject: p.subjectFor(a.client, session.Subject), ClientSID: p.subjects.sid(a.client, session.SID),
-		ExpiresAt: session.ExpiresAt,
+		ExpiresAt: p.remembered(session.Session),
 	})
+}
+
+// remembered is how long the clients of a session are: for a session's length
+// beyond its end. A login of the same user prolongs it, and does not see who joins
+// at that very moment.
+func (p *Provider) remembered(session storage.Session) time.Time {
+	return session.ExpiresAt.Add(time.Duration(p.lifetimes.Session))
 }
 
 // participants returns the clients that must hear of a session's end. It is

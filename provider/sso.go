@@ -112,7 +112,7 @@ func (p *Provider) succeed(ctx context.Context, work *work, before *ssoSession, 
 	work.onSuccess.EndSessions = append(work.onSuccess.EndSessions, before.ID)
 	clients, err := p.store.SessionClients(ctx, before.SID)
 	for _, known := range clients {
-		known.ExpiresAt = session.ExpiresAt
+		known.ExpiresAt = p.remembered(*session)
 		work.onSuccess.SessionClients = append(work.onSuccess.SessionClients, known)
 	}
 	return err
