@@ -64,6 +64,9 @@ func TestSignOutAtTheProvider(t *testing.T) {
 			l.wantSignedOutThere(nil)
 
 			wantJSON(t, b.send(next.method, next.path, ""), 401, "signed_out_at_provider")
+			if logs := l.logs.String(); strings.Contains(logs, "level=WARN") || !strings.Contains(logs, "check=signed_out_at_provider") {
+				t.Errorf("logged: %s", logs)
+			}
 			if _, has := b.cookies["__Host-bff"]; has || b.signedIn() {
 				t.Error("signed in, or the cookie was kept")
 			}

@@ -339,6 +339,9 @@ func TestProviderStartsLater(t *testing.T) {
 		t.Error("no Retry-After")
 	}
 	wantPage(t, resp, 503, "provider_unavailable")
+	if logs := l.logs.String(); !strings.Contains(logs, "level=WARN") || !strings.Contains(logs, "check=provider_unavailable") {
+		t.Errorf("nobody is warned: %s", logs)
+	}
 	l.net["op.lab.localhost"] = l.op
 	b.signIn()
 }

@@ -224,12 +224,18 @@ func (f *failure) retryAfter(h http.Header) {
 	}
 }
 
+// logRefusal warns of what is wrong here or at the provider. What the browser sent
+// is its own affair, and a session that ended at the provider is no trouble at all.
 func (b *BFF) logRefusal(r *http.Request, f *failure) {
+	level := slog.LevelInfo
+	if f.Status >= http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
 	attrs := []slog.Attr{slog.String("path", r.URL.Path), slog.String("check", f.Code), slog.Int("status", f.Status)}
 	if f.cause != nil {
 		attrs = append(attrs, slog.String("cause", safeCause(f.cause)))
 	}
-	b.log.LogAttrs(r.Context(), slog.LevelWarn, "refused", attrs...)
+	b.log.LogAttrs(r.Context(), level, "request refused", attrs...)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
