@@ -71,6 +71,13 @@ func TestStrangersAreBounded(t *testing.T) {
 				t.Errorf("%s, from elsewhere: %d %s", name, a.Status, a.Raw)
 			}
 		}
+		for _, here := range []string{"127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "[::ffff:127.0.0.1]:1"} { // where tests run
+			for range 301 {
+				if a := send("pushed for a public client", here); a.Status != http.StatusCreated {
+					t.Fatalf("%s: %d %s", here, a.Status, a.Raw)
+				}
+			}
+		}
 		time.Sleep(time.Second)
 		if got := accepted(50); got != 10 {
 			t.Errorf("%d a second later", got)
