@@ -64,6 +64,39 @@ func TestDeviceGuesses(t *testing.T) {
 	})
 }
 
+// TestRightCodesAreNoGuesses: whoever connects many devices is not stopped, nor
+// stops the others of the network. Wrong codes among them count.
+func TestRightCodesAreNoGuesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuessing(t)
+		const addr = "192.0.2.1:1"
+		right := func(times int) {
+			t.Helper()
+			for range times {
+				begun := g.answer(t, http.MethodPost, "/device_authorization", params{"client_id": deviceClient}.values(), nil)
+				if got := g.guess(t, addr, begun.text("user_code")); got != http.StatusSeeOther {
+					t.Fatalf("a right code: %d", got)
+				}
+			}
+		}
+		right(100)
+		if got := g.wrong(t, addr, 19)[http.StatusBadRequest]; got != 19 {
+			t.Errorf("%d wrong codes were tried", got)
+		}
+		right(100)
+		if got := g.wrong(t, addr, 5)[http.StatusBadRequest]; got != 1 {
+			t.Errorf("then %d", got)
+		}
+		// Of all together, only the wrong ones count, too.
+		for i := range 180 {
+			g.guess(t, fmt.Sprintf("198.51.100.%d:1", i), "BCDF-GHJK")
+		}
+		if got := g.guess(t, "203.0.113.1:1", "BCDF-GHJK"); got != http.StatusTooManyRequests {
+			t.Errorf("beyond what all together may: %d", got)
+		}
+	})
+}
+
 // TestDeviceGuessesOfAStranger stop nobody else.
 func TestDeviceGuessesOfAStranger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

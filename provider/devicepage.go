@@ -37,8 +37,9 @@ func (p *Provider) enterUserCode(w http.ResponseWriter, r *http.Request, typed s
 		p.showDevice(w, r, http.StatusForbidden, "", "The form was not sent from this page. Type in the code again.")
 		return
 	}
-	// 2. Codes are short, so guesses are few: RFC 8628 §5.1.
-	if !p.userCodeGuesses.allow(r) {
+	// 2. Codes are short, so guesses are few: RFC 8628 §5.1. A right one is no guess.
+	rightAfterAll, ok := p.userCodeGuesses.take(r)
+	if !ok {
 		w.Header().Set("Retry-After", "10")
 		p.showDevice(w, r, http.StatusTooManyRequests, typed, "Too many codes were tried. Wait a moment, then try again.")
 		return
@@ -55,6 +56,7 @@ func (p *Provider) enterUserCode(w http.ResponseWriter, r *http.Request, typed s
 		return
 	}
 	// 4. On to the login, or at once to the decision.
+	rightAfterAll()
 	p.redirectSealed(w, r, pathDevice, a.pending)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -39,9 +40,32 @@ func newVisitorLimit(each rate.Limit, burst int, all *rate.Limiter) *visitorLimi
 }
 
 // allow reports whether the visitor may do it once more, and counts it if so.
-// Those who may not take nothing from what all have together.
 func (l *visitorLimit) allow(r *http.Request) bool {
-	return l.bucket(visitorNetwork(r.RemoteAddr)).Allow() && (l.all == nil || l.all.Allow())
+	_, ok := l.take(r)
+	return ok
+}
+
+// take is allow for what counts only sometimes: giveBack makes it as if it had not
+// been done. Those who may not take nothing from what all have together.
+func (l *visitorLimit) take(r *http.Request) (giveBack func(), ok bool) {
+	now := time.Now()
+	own, ok := takeOne(l.bucket(visitorNetwork(r.RemoteAddr)), now)
+	if !ok || l.all == nil {
+		return own, ok
+	}
+	all, ok := takeOne(l.all, now)
+	return func() { own(); all() }, ok
+}
+
+// takeOne takes a token from a bucket, if there is one.
+func takeOne(bucket *rate.Limiter, now time.Time) (giveBack func(), ok bool) {
+	token := bucket.ReserveN(now, 1)
+	giveBack = func() { token.CancelAt(now) } // not later: what was to be done by now counts as done
+	if !token.OK() || token.DelayFrom(now) > 0 {
+		giveBack()
+		return func() {}, false
+	}
+	return giveBack, true
 }
 
 // bucket finds or makes the bucket of a network.
