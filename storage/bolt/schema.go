@@ -46,10 +46,16 @@ func addIndexes(t *tx) error {
 }
 
 // addSIDs makes the bucket that version 3 added, and notes the sessions of
-// before under their "sid".
+// before under their "sid". Requests that were pushed before are forgotten: which of
+// them were answered, version 2 noted elsewhere than we look.
 func addSIDs(t *tx) error {
 	if err := t.create(sidBucket); err != nil {
 		return err
+	}
+	for _, key := range t.keysUnder(pushedRequests.bucket(), nil) {
+		if err := t.endNow(pushedRequests, key); err != nil {
+			return err
+		}
 	}
 	return t.enterAll(sessions)
 }

@@ -144,8 +144,13 @@ func version2() map[string]map[string]string {
 		string(first[:]): record(first, "sid"), string(second[:]): record(second, "sid"),
 	}
 	buckets["sessiongrant"] = map[string]string{"\x00\x03sidwith": ""}
-	for _, name := range []string{"sessionclient", "client", "once", "pushed", "device", "usercode"} {
+	for _, name := range []string{"sessionclient", "client", "once", "device", "usercode"} {
 		buckets[name] = nil
+	}
+	pushed := storage.DigestOf("pushed")
+	text, _ := pushed.MarshalText()
+	buckets["pushed"] = map[string]string{
+		string(pushed[:]): `{"ID":"` + string(text) + `","ClientID":"client","ExpiresAt":"0001-01-01T00:00:00Z","UsedAt":"2026-01-01T00:00:00Z"}`,
 	}
 	return buckets
 }
@@ -156,6 +161,9 @@ func TestOpenVersion2(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "op.db")
 	writeFile(t, path, version2())
 	s := reopen(t, path, nil)
+	if _, err := s.PushedRequest(t.Context(), storage.DigestOf("pushed")); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("a pushed request, which was answered: %v", err)
+	}
 	third := storage.Session{ID: storage.DigestOf("third"), SID: "sid"}
 	commit(t, s, storage.Changes{RequireSID: "sid", Sessions: []storage.Session{third}})
 	if err := s.Close(); err != nil {
