@@ -126,6 +126,10 @@ func (p *Provider) controlRotateKeys(w http.ResponseWriter, r *http.Request) {
 		p.controlError(w, r, err)
 		return
 	}
+	if command.Algs != nil && len(command.Algs) == 0 { // no names are all, but here somebody meant to name some
+		p.controlError(w, r, &controlRefusal{http.StatusBadRequest, "invalid_request", "algs names no algorithm."})
+		return
+	}
 	rotate := p.RotateKeys
 	if command.Now {
 		rotate = p.RotateKeysNow

@@ -162,6 +162,7 @@ func TestControlRefuses(t *testing.T) {
 		{"an unknown member", "", "POST /keys/rotate", `{"later": true}`, nil, 400, "invalid_request"},
 		{"text for a truth value", "", "POST /keys/rotate", `{"now": "yes"}`, nil, 400, "invalid_request"},
 		{"an unknown algorithm", "", "POST /keys/rotate", `{"algs": ["RS256", "HS256"]}`, nil, 400, "invalid_request"},
+		{"an empty list of algorithms", "", "POST /keys/rotate", `{"algs": []}`, nil, 400, "invalid_request"},
 		{"no list of algorithms", "", "POST /keys/rotate", `{"algs": "RS256"}`, nil, 400, "invalid_request"},
 		{"a large body", "", "POST /keys/rotate", `{"now": ` + strings.Repeat(" ", 64<<10) + "true}", nil, 413, "invalid_request"},
 		{"a command by GET", "", "GET /keys/rotate", "", nil, 405, "invalid_request"},

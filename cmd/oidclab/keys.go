@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -65,6 +66,9 @@ func newKeysRotate() *cobra.Command {
 			"what they signed has expired.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("alg") && len(command.Algs) == 0 {
+				return errors.New("--alg names no algorithm; without it all keys are replaced")
+			}
 			raw, err := control.call(cmd.Context(), http.MethodPost, "/keys/rotate", command)
 			if err != nil {
 				return err
