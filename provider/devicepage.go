@@ -32,7 +32,8 @@ func (p *Provider) handleDevice(w http.ResponseWriter, r *http.Request) {
 
 // enterUserCode looks up what a person typed.
 func (p *Provider) enterUserCode(w http.ResponseWriter, r *http.Request, typed string) {
-	// 1. The form was sent from our own page: no other has visitors guess for it.
+	// 1. The form was sent from our own page, where the browser says so: no other
+	//    has visitors guess for it.
 	if !fromOwnOrigin(r) {
 		p.showDevice(w, r, http.StatusForbidden, "", "The form was not sent from this page. Type in the code again.")
 		return

@@ -46,32 +46,34 @@ func (l *visitorLimit) allow(r *http.Request) bool {
 }
 
 // take is allow for what counts only sometimes: giveBack makes it as if it had not
-// been done. Those who may not take nothing from what all have together.
+// been done. Those who may not take nothing, from themselves or from all.
 func (l *visitorLimit) take(r *http.Request) (giveBack func(), ok bool) {
-	now := time.Now()
-	own, ok := takeOne(l.bucket(visitorNetwork(r.RemoteAddr)), now)
-	if !ok || l.all == nil {
-		return own, ok
-	}
-	all, ok := takeOne(l.all, now)
-	return func() { own(); all() }, ok
-}
-
-// takeOne takes a token from a bucket, if there is one.
-func takeOne(bucket *rate.Limiter, now time.Time) (giveBack func(), ok bool) {
-	token := bucket.ReserveN(now, 1)
-	giveBack = func() { token.CancelAt(now) } // not later: what was to be done by now counts as done
-	if !token.OK() || token.DelayFrom(now) > 0 {
-		giveBack()
-		return func() {}, false
-	}
-	return giveBack, true
-}
-
-// bucket finds or makes the bucket of a network.
-func (l *visitorLimit) bucket(network netip.Prefix) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := time.Now()
+	buckets := []*rate.Limiter{l.bucket(visitorNetwork(r.RemoteAddr))}
+	if l.all != nil {
+		buckets = append(buckets, l.all)
+	}
+	// Looking and taking is one step: a token that is taken in vain can be given
+	// back in full only if nobody took one meanwhile.
+	for _, bucket := range buckets {
+		if bucket.TokensAt(now) < 1 {
+			return nil, false
+		}
+	}
+	for _, bucket := range buckets {
+		bucket.AllowN(now, 1)
+	}
+	return func() {
+		for _, bucket := range buckets {
+			bucket.AllowN(time.Now(), -1) // one more; a bucket holds no more than its burst
+		}
+	}, true
+}
+
+// bucket finds or makes the bucket of a network. The caller holds l.mu.
+func (l *visitorLimit) bucket(network netip.Prefix) *rate.Limiter {
 	if known := l.visitors[network]; known != nil {
 		l.seen.MoveToFront(known)
 		return known.Value.(*visitor).bucket // put there below

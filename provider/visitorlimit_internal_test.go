@@ -3,6 +3,7 @@ package provider
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +59,53 @@ func TestVisitorLimit(t *testing.T) {
 		time.Sleep(time.Minute)
 		try("192.0.2.1", 100, 2)
 	})
+}
+
+// TestVisitorLimitOwesNothing: who was refused, however often and by however many
+// at once, waits no longer than others.
+func TestVisitorLimitOwesNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		limit func() *visitorLimit
+		want  int // a second later
+	}{
+		"of a visitor": {func() *visitorLimit { return newVisitorLimit(3, 5, rate.NewLimiter(1000, 1000)) }, 3},
+		"of all":       {func() *visitorLimit { return newVisitorLimit(1000, 1000, rate.NewLimiter(3, 5)) }, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const addr = "192.0.2.1:1"
+				limit := tt.limit()
+				var flood sync.WaitGroup
+				for i := range 16 {
+					flood.Go(func() {
+						for range 5000 {
+							if giveBack, ok := limit.take(&http.Request{RemoteAddr: addr}); ok && i%2 == 0 {
+								giveBack()
+							}
+						}
+					})
+				}
+				flood.Wait()
+				rest := func() (n int) {
+					for visit(limit, addr) {
+						n++
+					}
+					return n
+				}
+				if got := rest(); got > 5 {
+					t.Errorf("%d are left of five", got)
+				}
+				time.Sleep(time.Second)
+				if got := rest(); got != tt.want {
+					t.Errorf("%d a second later, want %d", got, tt.want)
+				}
+				time.Sleep(time.Minute)
+				if got := rest(); got != 5 {
+					t.Errorf("%d a minute later, want 5", got)
+				}
+			})
+		})
+	}
 }
 
 // TestVisitorLimitIsBounded: whatever many visitors come, so many are remembered,
