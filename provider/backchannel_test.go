@@ -98,7 +98,7 @@ func TestLogoutTokenIsNoHint(t *testing.T) {
 func TestSignedOutPageSaysWhoWasTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for client, want := range map[string]string{
-			"rp-0": "were told to end theirs", providertest.PublicClient: "An application that keeps a session of its own may",
+			"rp-0": "are told to end theirs", providertest.PublicClient: "An application that keeps a session of its own may",
 		} {
 			op, _ := receiving(t, 1, provider.Config{}, nil)
 			var hint string
@@ -112,7 +112,7 @@ func TestSignedOutPageSaysWhoWasTold(t *testing.T) {
 				t.Errorf("%s: %d %s", client, rec.Code, rec.Body)
 			}
 			rec = op.do(t, http.MethodGet, "/logout", nil, nil)
-			if !strings.Contains(rec.Body.String(), "Nobody was signed in") {
+			if !strings.Contains(rec.Body.String(), "Nobody is signed in") {
 				t.Errorf("again: %s", rec.Body)
 			}
 		}

@@ -49,8 +49,8 @@ func (c *Client) checkFrontChannelLogout() *problem {
 // the clients have heard of it in their frames.
 type signedOutPage struct {
 	StillSignedIn bool   // the user said no
-	NobodyWas     bool   // signed in, before
-	Told          bool   // clients heard of it by the back channel
+	NobodyIn      bool   // nobody was signed in, or is any more
+	Told          bool   // clients are told by the back channel
 	ClientName    string // whose ReturnURL and StartURL are
 	ReturnURL     string // registered with the client; "": no link
 	// StartURL is where a login at the client begins anew, shown where there is

@@ -74,7 +74,7 @@ func (p *Provider) afterLogout(w http.ResponseWriter, req *logoutRequest, sessio
 		return
 	}
 	p.pages.signedOut(w, signedOutPage{
-		NobodyWas: session == nil, Told: slices.ContainsFunc(clients, func(c participant) bool { return c.BackchannelLogoutURI != "" }),
+		NobodyIn: session == nil, Told: slices.ContainsFunc(clients, func(c participant) bool { return c.BackchannelLogoutURI != "" }),
 		ClientName: req.clientName(), ReturnURL: back, StartURL: p.startAfter(req), Frames: frames,
 	})
 }
@@ -87,9 +87,10 @@ func (p *Provider) signOut(ctx context.Context, w http.ResponseWriter, work *wor
 	work.signOut(session)
 	err := work.commit(ctx)
 	if errors.Is(err, storage.ErrEnded) {
-		// In another tab the user signed out, just now, or another signed in. Its
-		// clients are told already, and the cookie may be the other user's.
-		return nil, nil
+		// In another tab the user signed out, just now, or another signed in. The
+		// clients are told already, but for those in frames, which that tab may not
+		// show; and the cookie may be the other user's.
+		return p.participants(ctx, session.SID), nil
 	}
 	if err != nil {
 		return nil, err

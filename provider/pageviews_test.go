@@ -190,8 +190,8 @@ func TestPageSignedOut(t *testing.T) {
 		{"out with a way back", signedOutPage{ClientName: "Notes", ReturnURL: "https://notes.example/"}, true, "has ended.", "https://notes.example/"},
 		{"out to an app", signedOutPage{ReturnURL: "com.example.notes:/bye"}, true, "has ended.", "com.example.notes:/bye"},
 		{"out to a script", signedOutPage{ReturnURL: "javascript:alert(1)"}, true, "has ended.", ""},
-		{"clients told", signedOutPage{Told: true}, true, "were told to end theirs. Another one", ""},
-		{"nobody was in", signedOutPage{NobodyWas: true}, true, "Nobody was signed in", ""},
+		{"clients told", signedOutPage{Told: true}, true, "are told to end theirs. One that does not ask", ""},
+		{"nobody was in", signedOutPage{NobodyIn: true}, true, "Nobody is signed in", ""},
 		{"still in", signedOutPage{StillSignedIn: true}, false, "goes on", ""},
 	}
 	for _, tt := range tests {

@@ -56,6 +56,8 @@ func TestRegisterRefusesMetadata(t *testing.T) {
 		{"a name too long", document{"client_name": strings.Repeat("x", 5000)}, metadata, "client_name is longer than 4096 bytes"},
 		{"a name of spaces", document{"client_name": "   "}, metadata, "client_name has nothing to see in it"},
 		{"a name of no width", document{"client_name": "\u200b\ufeff\u00a0"}, metadata, "client_name has nothing to see in it"},
+		{"a name of a variation selector", document{"client_name": "\ufe0f"}, metadata, "client_name has nothing to see in it"},
+		{"a name of an accent", document{"client_name": "\u0301"}, metadata, "client_name has nothing to see in it"},
 		{"a name of fillers", document{"client_name": "\u3164\u2800\u00ad"}, metadata, "client_name has nothing to see in it"},
 		{"a name with a control character of Latin-1", document{"client_name": "Bank\u0085"}, metadata, "client_name holds control characters"},
 		{"text for a truth value", document{"require_auth_time": "true"}, metadata, "require_auth_time must be true or false"},

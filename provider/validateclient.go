@@ -72,10 +72,11 @@ func (c *Client) checkName() *problem {
 	return nil
 }
 
-// isSeen reports whether a character leaves a mark, as spaces, fillers and an
-// empty Braille pattern do not.
+// isSeen reports whether a character leaves a mark by itself, as spaces, fillers,
+// accents without a letter and an empty Braille pattern do not.
 func isSeen(r rune) bool {
-	return unicode.IsPrint(r) && r != ' ' && r != 0x2800 && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+	return unicode.IsPrint(r) && r != ' ' && r != 0x2800 && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) &&
+		!unicode.In(r, unicode.M, unicode.Variation_Selector)
 }
 
 // needsSecret reports whether the client authenticates with a secret.
@@ -222,9 +223,17 @@ func plainHost(u *url.URL) bool {
 		addr, err := netip.ParseAddr(host)
 		return err == nil && addr.Zone() == ""
 	}
-	return host != "" && !strings.ContainsFunc(host, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
-	})
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		if label == "" || strings.Trim(label, "-") != label || strings.ContainsFunc(label, notInNames) {
+			return false
+		}
+	}
+	return true
+}
+
+// notInNames: RFC 1123 §2.1, and the underscore, which is in use.
+func notInNames(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 }
 
 // The application types of OIDC Registration §2.
