@@ -329,6 +329,35 @@ func TestDevicePageOfAnAuthorizationRequest(t *testing.T) {
 	wantErrorPage(t, b.Get(op.URL()+"/device?"+url.Values{"request": {sealed}}.Encode()), "invalid_request")
 }
 
+// TestDeviceAsksTwiceAtOnce: the second answer is a refusal, and no theft: nothing
+// is revoked, and nobody is warned.
+func TestDeviceAsksTwiceAtOnce(t *testing.T) {
+	var log bytes.Buffer
+	op, store := startFaulty(t, providertest.Options{Clients: deviceClients(), Configure: func(c *provider.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}})
+	begun := beginDevice(t, op, "openid offline_access")
+	decide(t, begun, "allow")
+	var first answer
+	store.setOnCommit(func(c storage.Changes) error {
+		if !c.RedeemDeviceCode.IsZero() {
+			store.setOnCommit(nil)
+			first = postForm(t, op.URL()+"/token", pollRequest(begun), nil)
+		}
+		return nil
+	})
+	wantError(t, postForm(t, op.URL()+"/token", pollRequest(begun), nil), http.StatusBadRequest, "invalid_grant")
+	if first.Status != http.StatusOK {
+		t.Fatalf("the first: %d %s", first.Status, first.Raw)
+	}
+	if a := postForm(t, op.URL()+"/token", refreshRequest(first.text("refresh_token")).with(params{"client_id": deviceClient}), nil); a.Status != http.StatusOK {
+		t.Errorf("its refresh token: %d %s", a.Status, a.Raw)
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged: %s", log.String())
+	}
+}
+
 // TestDeviceStoreFails: a fault of ours is no answer to the device.
 func TestDeviceStoreFails(t *testing.T) {
 	op, store := startFaulty(t, providertest.Options{Clients: deviceClients()})

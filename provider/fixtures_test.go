@@ -167,9 +167,13 @@ type faultyStore struct {
 func startFaulty(t *testing.T, o providertest.Options) (*providertest.Server, *faultyStore) {
 	t.Helper()
 	faulty := &faultyStore{broken: map[string]bool{}}
+	configure := o.Configure
 	o.Configure = func(c *provider.Config) {
 		faulty.Store = c.Store
 		c.Store = faulty
+		if configure != nil {
+			configure(c)
+		}
 	}
 	op := providertest.Start(t, &o)
 	if err := op.Provider.Ready(t.Context()); err != nil { // its own keys must not meet the faults

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,6 +157,29 @@ func TestTwoSignOutsAtOnce(t *testing.T) {
 		tabs.before(isSignOut, func() { tabs.signsOut(t, tabs.idToken) })
 		tabs.signsOut(t, tabs.idToken)
 		tabs.wantTold(map[string]int{"rp-0": 1, "rp-1": 1})
+	})
+}
+
+// TestFramesOfTwoSignOuts: each tab tells those who hear of it in frames, since the
+// other one may be closed by then.
+func TestFramesOfTwoSignOuts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &faultyStore{Store: storagetest.NewModel(), broken: map[string]bool{}}
+		rp := receiver("rp")
+		rp.BackchannelLogoutURI, rp.FrontchannelLogoutURI = "", "http://rp.localhost:1/frame"
+		rp.RedirectURIs = append(rp.RedirectURIs, "http://rp.localhost:1/callback")
+		op, rs := receiving(t, 0, provider.Config{Store: store, Clients: []provider.Client{rp}}, nil)
+		tabs := &twoTabs{inProcess: op, receivers: rs, t: t, store: store, idToken: op.joins(t, "rp")}
+		signsOut := func() string {
+			return tabs.do(t, http.MethodGet, "/logout?"+goodLogout(tabs.idToken).values().Encode(), nil, nil).Body.String()
+		}
+		var second string
+		tabs.before(isSignOut, func() { second = signsOut() })
+		for which, page := range map[string]string{"first": signsOut(), "second": second} {
+			if !strings.Contains(page, `src="http://rp.localhost:1/frame?`) {
+				t.Errorf("the %s tab shows no frame:\n%s", which, page)
+			}
+		}
 	})
 }
 

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/oidclab/oidclab/provider"
 )
 
 // shutdownTime is how long requests under way may take at the end.
@@ -51,27 +52,13 @@ func (s server) listen() error {
 
 func (l *Lab) servers() []server {
 	if l.dispatch != nil {
-		return []server{{l.newServer(l.dispatch), l.parties[0]}}
+		return []server{{provider.NewServer(l.dispatch, l.tls, l.log), l.parties[0]}}
 	}
 	var list []server
 	for _, p := range l.parties {
-		list = append(list, server{l.newServer(l.handlers[p.Name]), p})
+		list = append(list, server{provider.NewServer(l.handlers[p.Name], l.tls, l.log), p})
 	}
 	return list
-}
-
-// newServer bounds how long a request may take to come and its answer to go.
-func (l *Lab) newServer(h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		TLSConfig:         l.tls.Clone(), // nil stays nil
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(l.log.Handler(), slog.LevelWarn),
-	}
 }
 
 func (l *Lab) shutdown(ctx context.Context, s *http.Server) error {

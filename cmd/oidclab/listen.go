@@ -5,13 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/oidclab/oidclab/provider"
 )
 
 // shutdownTime is how long requests under way may take at the end.
@@ -82,26 +83,11 @@ func issuerAt(scheme string, addr net.Addr, listen string) string {
 	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
-// newServer bounds how long a request may take to come and its answer to go:
-// whoever is slower holds a connection, and what serves it, for nothing.
-func (a *app) newServer(config *tls.Config, handler http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		TLSConfig:         config,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(a.logger.Handler(), slog.LevelWarn),
-	}
-}
-
 // serveUntil serves until ctx is done, then lets the requests under way end. It
 // serves https if config is not nil; who speaks plain http then is told so, with
 // status 400, by net/http.
 func (a *app) serveUntil(ctx context.Context, ln net.Listener, config *tls.Config, handler http.Handler) error {
-	server := a.newServer(config, handler)
+	server := provider.NewServer(handler, config, a.logger)
 	served := make(chan error, 1)
 	go func() {
 		if config != nil {

@@ -1,7 +1,6 @@
-package main
+package provider_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/oidclab/oidclab/provider"
 )
 
 // oneConnection is a listener that hands out one connection.
@@ -31,6 +32,21 @@ func (l oneConnection) Close() error { close(l.closed); return nil }
 
 func (l oneConnection) Addr() net.Addr { return &net.TCPAddr{} }
 
+// connect returns a connection to a server.
+func connect(t *testing.T, handler http.HandlerFunc) net.Conn {
+	t.Helper()
+	server := provider.NewServer(handler, nil, slog.New(slog.DiscardHandler))
+	ln := oneConnection{make(chan net.Conn, 1), make(chan struct{})}
+	here, there := net.Pipe()
+	ln.conn <- there
+	go server.Serve(ln) //nolint:errcheck // ends with the test
+	t.Cleanup(func() {
+		_ = here.Close()
+		_ = server.Close()
+	})
+	return here
+}
+
 // TestSlowRequests: neither a head nor a body that does not come to its end holds
 // a connection for long.
 func TestSlowRequests(t *testing.T) {
@@ -43,24 +59,16 @@ func TestSlowRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := &app{logger: slog.New(slog.DiscardHandler)}
-				server := a.newServer(nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				here := connect(t, func(w http.ResponseWriter, r *http.Request) {
 					if _, err := io.ReadAll(r.Body); err != nil {
 						http.Error(w, "too slow", http.StatusRequestTimeout)
 					}
-				}))
-				ln := oneConnection{make(chan net.Conn, 1), make(chan struct{})}
-				here, there := net.Pipe()
-				ln.conn <- there
-				go server.Serve(ln) //nolint:errcheck // ends with the test
-				defer server.Close()
-				defer here.Close()
-
+				})
 				began := time.Now()
 				if _, err := fmt.Fprint(here, tt.sent); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := io.Copy(io.Discard, bufio.NewReader(here)); err != nil {
+				if _, err := io.Copy(io.Discard, here); err != nil {
 					t.Error(err)
 				}
 				if took := time.Since(began); took > tt.most {
@@ -69,4 +77,22 @@ func TestSlowRequests(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSlowReader: nor does an answer that nobody takes.
+func TestSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		done := make(chan error, 1)
+		here := connect(t, func(w http.ResponseWriter, _ *http.Request) {
+			_, err := w.Write(make([]byte, 1<<20))
+			done <- err
+		})
+		began := time.Now()
+		if _, err := fmt.Fprint(here, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err == nil || time.Since(began) > time.Minute {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
 }
