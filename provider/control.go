@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,8 +103,7 @@ func checkOwnHost(r *http.Request) *controlRefusal {
 // the token shows.
 func checkControlToken(r *http.Request, token string) *controlRefusal {
 	scheme, got, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	presented, want := storage.DigestOf(got), storage.DigestOf(token)
-	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(presented[:], want[:]) != 1 {
+	if !strings.EqualFold(scheme, "Bearer") || !sameDigest(storage.DigestOf(got), storage.DigestOf(token)) {
 		return &controlRefusal{http.StatusUnauthorized, "invalid_token", "The control plane wants its token as the Bearer token."}
 	}
 	return nil

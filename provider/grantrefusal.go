@@ -98,7 +98,7 @@ func failedVerifier(challenge, verifier string) check {
 			What:     "code_verifier is too short or too long.",
 			Expected: "43 to 128 characters", Arrived: fmt.Sprint(len(verifier)), Section: rfc7636("4.1"),
 		}
-	case strings.ContainsFunc(verifier, notUnreserved):
+	case strings.ContainsFunc(verifier, func(r rune) bool { return !isUnreserved(string(r)) }):
 		return check{
 			What:     "code_verifier holds characters that none may have.",
 			Expected: "A-Z a-z 0-9 - . _ ~", Arrived: "others", Section: rfc7636("4.1"),
@@ -110,11 +110,6 @@ func failedVerifier(challenge, verifier string) check {
 		}
 	}
 	return check{}
-}
-
-// notUnreserved: RFC 3986 §2.3, of which a code_verifier consists.
-func notUnreserved(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._~", r)
 }
 
 // failedRefresh is the check that a refresh token fails, RFC 6749 §6.

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"net/http"
-	"net/netip"
 
 	"github.com/ory/fosite"
 )
@@ -24,16 +23,11 @@ var errTooManyRequests = &fosite.RFC6749Error{ErrorField: "temporarily_unavailab
 // machine, where tests run.
 func (p *Provider) checkStranger(w http.ResponseWriter, r *http.Request, c *client) error {
 	known := !c.IsPublic() && (p.clients[c.ID] != nil || !p.registrar.open())
-	if known || fromThisMachine(r) || p.strangers.allow(r) {
+	if known || peerOf(r.RemoteAddr).IsLoopback() || p.strangers.allow(r) {
 		return nil
 	}
 	w.Header().Set("Retry-After", "1")
 	return refuse(errTooManyRequests, check{
 		What: "Too many such requests came from this address. Wait a moment, then try again.", Section: rfc("9126", "2.3"),
 	})
-}
-
-func fromThisMachine(r *http.Request) bool {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && peer.Addr().Unmap().IsLoopback()
 }

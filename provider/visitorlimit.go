@@ -89,12 +89,12 @@ func (l *visitorLimit) bucket(network netip.Prefix) *rate.Limiter {
 
 // visitorNetwork is the network of a connection's other end. What has no address,
 // such as a Unix socket, is one visitor.
-func visitorNetwork(remoteAddr string) netip.Prefix {
-	peer, err := netip.ParseAddrPort(remoteAddr)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return networkOf(peer.Addr())
+func visitorNetwork(remoteAddr string) netip.Prefix { return networkOf(peerOf(remoteAddr)) }
+
+// peerOf is the address of a connection's other end, the zero one if it has none.
+func peerOf(remoteAddr string) netip.Addr {
+	peer, _ := netip.ParseAddrPort(remoteAddr) // zero with an error
+	return peer.Addr().Unmap()
 }
 
 // networkOf is an IPv4 address, or the 64 bits of an IPv6 address that a network
