@@ -84,17 +84,23 @@ func pages(at map[string]string, s secrets) []provider.Client {
 	}
 }
 
+// NativeClient lets "oidclab login" sign in at a provider.
+func NativeClient() provider.Client {
+	return provider.Client{
+		ID:                      "native",
+		Name:                    "oidclab login",
+		TokenEndpointAuthMethod: "none",
+		RedirectURIs:            []string{"http://127.0.0.1/callback", "http://[::1]/callback"}, // on any port (RFC 8252 §7.3)
+		GrantTypes:              append(slices.Clone(codeGrants), "urn:ietf:params:oauth:grant-type:device_code"),
+	}
+}
+
 // withoutPages are the command line and the API.
 func withoutPages(at map[string]string, s secrets) []provider.Client {
+	native := NativeClient()
+	native.Scope, native.Audience = identityScopes+apiScopes+offlineScope, []string{at[apiServer]}
 	return []provider.Client{
-		{
-			ID:           "native",
-			Name:         "oidclab login",
-			RedirectURIs: []string{"http://127.0.0.1/callback", "http://[::1]/callback"}, // on any port (RFC 8252 §7.3)
-			GrantTypes:   append(slices.Clone(codeGrants), "urn:ietf:params:oauth:grant-type:device_code"),
-			Scope:        identityScopes + apiScopes + offlineScope,
-			Audience:     []string{at[apiServer]},
-		},
+		native,
 		{
 			// The API signs nobody in; it may ask about tokens that are for it
 			// (RFC 7662 §2.1).

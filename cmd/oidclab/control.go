@@ -150,16 +150,14 @@ func (c *controlClient) call(ctx context.Context, method, path string, command a
 // send sends a request and reads the answer. It follows no redirect: the token is
 // for this address.
 func (c *controlClient) send(req *http.Request) (status int, answer []byte, err error) {
-	roots, err := trustedFor(req.URL.String())
+	config, err := trusting(req.URL.String())
 	if err != nil {
 		return 0, nil, err
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), c.timeout)
 	defer cancel()
 	client := http.Client{
-		Transport: &http.Transport{
-			DialContext: dialLocal(""), TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
-		},
+		Transport:     oneRequest(dialLocal(""), config),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req.WithContext(ctx))

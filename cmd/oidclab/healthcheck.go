@@ -27,11 +27,10 @@ func newHealthcheck() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			roots, err := trustedFor(issuer)
+			config, err := trusting(issuer)
 			if err != nil {
 				return err
 			}
-			config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 			if err := checkReady(ctx, issuer, dialLocal(""), config); err != nil {
 				return err
 			}
@@ -46,6 +45,20 @@ func newHealthcheck() *cobra.Command {
 // dialFunc connects as net.Dialer.DialContext does.
 type dialFunc func(ctx context.Context, network, target string) (net.Conn, error)
 
+// oneRequest is a transport for a single request.
+func oneRequest(dial dialFunc, config *tls.Config) *http.Transport {
+	return &http.Transport{DialContext: dial, TLSClientConfig: config, DisableKeepAlives: true}
+}
+
+// trusting is the client's side of TLS for a URL.
+func trusting(rawURL string) (*tls.Config, error) {
+	roots, err := trustedFor(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
+}
+
 // checkReady asks the provider at base whether it serves.
 func checkReady(ctx context.Context, base string, dial dialFunc, config *tls.Config) error {
 	u, err := url.Parse(base)
@@ -56,7 +69,7 @@ func checkReady(ctx context.Context, base string, dial dialFunc, config *tls.Con
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: config, DisableKeepAlives: true}}
+	client := http.Client{Transport: oneRequest(dial, config)}
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("%s does not answer: %w", base, reason(err))

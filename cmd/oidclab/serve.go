@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/oidclab/oidclab/clients/lab"
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/storage/bolt"
 )
@@ -128,7 +129,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	enabled := !o.noRegistration
 	cfg.Registration.Enabled = &enabled
 	if file.Clients == nil {
-		cfg.Clients = []provider.Client{nativeClient()}
+		cfg.Clients = []provider.Client{lab.NativeClient()}
 	}
 	op, err := provider.New(ctx, cfg)
 	if err != nil {
@@ -186,16 +187,6 @@ func (a *app) openStore(dir string) (*bolt.Store, func() error, error) {
 		return nil, nil, firstError(dataError(dir, err), cleanUp())
 	}
 	return store, func() error { return firstError(store.Close(), cleanUp()) }, nil
-}
-
-// nativeClient lets "oidclab login" sign in at a provider that has no
-// configuration.
-func nativeClient() provider.Client {
-	return provider.Client{
-		ID: "native", Name: "oidclab login", TokenEndpointAuthMethod: "none",
-		RedirectURIs: []string{"http://127.0.0.1/callback", "http://[::1]/callback"}, // any port: RFC 8252 §7.3
-		GrantTypes:   []string{"authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"},
-	}
 }
 
 // greet tells a person where things are.
