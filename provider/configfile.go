@@ -27,6 +27,8 @@ type File struct {
 	TLSKey  string `yaml:"tls_key"`
 	// Data is the directory that keeps the state between runs.
 	Data string `yaml:"data"`
+	// Durability is what may become of that state; "" if the file does not say.
+	Durability Durability `yaml:"durability"`
 	// Explain is Config.Explain; nil if the file does not say.
 	Explain *bool `yaml:"explain"`
 	// InsecurePrivateAddresses is Config.InsecurePrivateAddresses.
@@ -50,6 +52,30 @@ type File struct {
 	// Registration is Config.Registration.
 	Registration Registration `yaml:"registration"`
 }
+
+// Durability is what may become of the state when the power fails.
+type Durability string
+
+const (
+	// Durable: an answer leaves when what it says is on disk.
+	Durable Durability = "durable"
+	// Ephemeral: nothing waits for the disk. The end of the process costs
+	// nothing, but a power failure can corrupt the store.
+	Ephemeral Durability = "ephemeral"
+)
+
+// UnmarshalText reads one of the two.
+func (d *Durability) UnmarshalText(text []byte) error {
+	switch v := Durability(text); v {
+	case Durable, Ephemeral:
+		*d = v
+		return nil
+	}
+	return fmt.Errorf("%q is neither %q nor %q", text, Durable, Ephemeral)
+}
+
+// MarshalText writes it as it is read.
+func (d Durability) MarshalText() ([]byte, error) { return []byte(d), nil }
 
 // Config is what the file says, for New. Where the provider is, where it keeps its
 // state and whether it explains is the program's to decide, since a flag may say

@@ -44,7 +44,7 @@ func TestExampleConfigurations(t *testing.T) {
 
 func TestReadFullConfig(t *testing.T) {
 	file := readConfig(t, "../testdata/config/full.yaml")
-	if file.Issuer != "https://localhost:9000" || file.Listen != "127.0.0.1:9000" || file.Data == "" || file.Explain == nil || !*file.Explain ||
+	if file.Issuer != "https://localhost:9000" || file.Listen != "127.0.0.1:9000" || file.Data == "" || file.Durability != provider.Durable || file.Explain == nil || !*file.Explain ||
 		!file.InsecurePrivateAddresses || !file.DPoPNonce || !file.InsecureUnsignedIDTokens {
 		t.Errorf("got %+v", file)
 	}
@@ -164,6 +164,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		{"no duration", "lifetimes:\n  code: soon\n", `f.yaml:2: code: "soon" is not a duration such as 30s, 10m or 24h`},
 		{"number for a duration", "lifetimes:\n  code: 60\n", `f.yaml:2: code: "60" is not a duration such as 30s, 10m or 24h`},
 		{"list for a duration", "lifetimes:\n  code: [1m]\n", `f.yaml:2: code: want text, got a list`},
+		{"another durability", "durability: forever\n", `f.yaml:1: durability: "forever" is neither "durable" nor "ephemeral"`},
 		{"claims a list", "users:\n- claims: [a]\n", `f.yaml:2: claims: want keys and values, got a list`},
 		{"claim name a number", "users:\n- claims:\n    1: a\n", `f.yaml:3: claims: the name 1 must be text: put it in quotes`},
 		{"claim name a number below", "users:\n- claims:\n    a: [{1: a}]\n", `f.yaml:3: claims: the name 1 must be text: put it in quotes`},

@@ -36,24 +36,24 @@ func isBroken(err error) bool {
 }
 
 // labFiles are what the lab keeps in its directory.
-var labFiles = []string{"provider.db", "bff.db", "frontenddriven.db", "api.db", "lab-secrets.json"}
+var labFiles = []string{storeFile, "bff.db", "frontenddriven.db", "api.db", "lab-secrets.json"}
 
-// clearDir removes what the lab keeps in dir, and nothing else: it may be any
+// clearDir removes what the lab keeps in its directory, and nothing else: it may be any
 // directory of the person's. It refuses while another process uses it. A store
 // that is broken is in nobody's use, and one more reason to start clean.
-func (a *app) clearDir(dir string) error {
-	_, closeStore, err := a.openStore(dir)
+func (a *app) clearDir(o *storeOptions) error {
+	_, closeStore, err := a.openStore(o)
 	if err != nil && !isBroken(err) {
 		return err
 	}
 	if err == nil {
 		if err := closeStore(); err != nil {
-			return dataError(dir, err)
+			return dataError(o.dir, err)
 		}
 	}
 	for _, name := range labFiles {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return dataError(dir, err)
+		if err := os.Remove(filepath.Join(o.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return dataError(o.dir, err)
 		}
 	}
 	return nil

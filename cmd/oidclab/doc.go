@@ -23,5 +23,6 @@
 //	tls.go       https: the certificate, and whom our own calls believe
 //	control.go   the control plane, and how commands reach it
 //	ready.go     how scripts learn that it serves
+//	store.go     the store: where it is, and what may become of it
 //	data.go      the data directory
 package main

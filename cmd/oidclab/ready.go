@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/oidclab/oidclab/provider"
 )
 
 // ready is how a script learns that the program serves, and where.
@@ -31,6 +33,8 @@ type readyLine struct {
 	CA string `json:"ca,omitempty"`
 	// With --control, the control plane's URL.
 	Control string `json:"control,omitempty"`
+	// Durability is what may become of the data: "durable" or "ephemeral".
+	Durability provider.Durability `json:"durability"`
 	// Of a lab: the home page, and each party's origin by its name.
 	Home    string            `json:"home,omitempty"`
 	Parties map[string]string `json:"parties,omitempty"`

@@ -5,17 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/oidclab/oidclab/clients/lab"
 	"github.com/oidclab/oidclab/provider"
-	"github.com/oidclab/oidclab/storage/bolt"
 )
 
 const defaultListen = "127.0.0.1:8080"
@@ -24,8 +20,8 @@ type serveOptions struct {
 	listen  string
 	issuer  string
 	config  string
-	data    string
 	explain bool
+	store   storeOptions
 	tls     tlsOptions
 	control controlOptions
 	ready   ready
@@ -62,7 +58,7 @@ func (a *app) newServe() *cobra.Command {
 	flags.StringVar(&o.listen, "listen", defaultListen, "listen on this `ADDRESS`; port 0 takes a free one")
 	flags.StringVar(&o.issuer, "issuer", "", "the provider's `URL` (default http://localhost:PORT, or https)")
 	flags.StringVar(&o.config, "config", "", "read users, clients and scopes from this YAML or JSON `FILE`")
-	flags.StringVar(&o.data, "data", "", "keep the state in this `DIR` (default: forget it at the end)")
+	o.store.flags(cmd, "keep the state in this `DIR` (default: forget it at the end)")
 	flags.BoolVar(&o.explain, "explain", false, "say in error answers which check failed")
 	flags.BoolVar(&o.noRegistration, "no-registration", false, "let no client register itself")
 	o.tls.flags(flags)
@@ -80,15 +76,13 @@ func (o *serveOptions) fill(cmd *cobra.Command, file *provider.File) {
 	if file.Issuer != "" && !given("issuer") {
 		o.issuer = file.Issuer
 	}
-	if file.Data != "" && !given("data") {
-		o.data = file.Data
-	}
 	if file.Explain != nil && !given("explain") {
 		o.explain = *file.Explain
 	}
 	if on := file.Registration.Enabled; on != nil && !given("no-registration") {
 		o.noRegistration = !*on
 	}
+	o.store.fill(given, file)
 	o.tls.fill(given, file)
 }
 
@@ -117,7 +111,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	defer control.close()
 
 	// 3. The store.
-	store, closeStore, err := a.openStore(o.data)
+	store, closeStore, err := a.openStore(&o.store)
 	if err != nil {
 		return err
 	}
@@ -138,7 +132,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	defer func() { err = firstError(err, op.Close()) }()
 
 	// 5. Serve, and say so once it is true.
-	line := readyLine{Issuer: issuer, Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address()}
+	line := readyLine{Issuer: issuer, Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address(), Durability: o.store.keeping()}
 	return o.ready.run(ctx,
 		control.beside(a, func(ctx context.Context) error { return a.serveUntil(ctx, ln, secure.server, op) }, op.Control),
 		func(ctx context.Context) error {
@@ -167,37 +161,11 @@ func (a *app) secureServe(ctx context.Context, o *serveOptions, issuer string) (
 	return secure, nil
 }
 
-// openStore opens the store in dir, or in a temporary directory that the
-// returned function removes.
-func (a *app) openStore(dir string) (*bolt.Store, func() error, error) {
-	options := &bolt.Options{SweepInterval: time.Minute, Logger: a.logger}
-	cleanUp := func() error { return nil }
-	if dir == "" {
-		temp, err := os.MkdirTemp("", "oidclab-")
-		if err != nil {
-			return nil, nil, fmt.Errorf("no temporary directory: %w", err)
-		}
-		dir, cleanUp = temp, func() error { return os.RemoveAll(temp) }
-		options.NoSync = true // it does not outlive the process
-	} else if err := makeDir(dir); err != nil {
-		return nil, nil, err
-	}
-	store, err := bolt.Open(filepath.Join(dir, "provider.db"), options)
-	if err != nil {
-		return nil, nil, firstError(dataError(dir, err), cleanUp())
-	}
-	return store, func() error { return firstError(store.Close(), cleanUp()) }, nil
-}
-
 // greet tells a person where things are.
 func (o *serveOptions) greet(w io.Writer, cfg *provider.Config, secure *security, control *controlListener) error {
 	var clients []string
 	for _, c := range cfg.Clients {
 		clients = append(clients, c.ID)
-	}
-	data := o.data
-	if data == "" {
-		data = "forgotten at the end; --data keeps it"
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "The provider is running. It is not for production.\n\n")
@@ -206,7 +174,7 @@ func (o *serveOptions) greet(w io.Writer, cfg *provider.Config, secure *security
 	fmt.Fprintf(table, "  clients\t%s\n", strings.Join(clients, ", "))
 	fmt.Fprintf(table, "  users\t%s\n", userList(cfg.Users))
 	fmt.Fprintf(table, "  registration\t%s\n", registrationText(&cfg.Registration))
-	fmt.Fprintf(table, "  data\t%s\n", data)
+	o.store.greet(table)
 	control.greet(table)
 	secure.greet(table)
 	fmt.Fprintf(table, "\nCtrl-C stops it.\n")

@@ -21,7 +21,7 @@ type upOptions struct {
 	layout string
 	opHost string
 	config string
-	data   string
+	store  storeOptions
 	fresh  bool
 	// noRegistration turns dynamic registration off.
 	noRegistration bool
@@ -63,7 +63,7 @@ func (a *app) newUp() *cobra.Command {
 	flags.StringVar(&o.layout, "layout", string(lab.Hosts), "tell the parties apart by \"hosts\" on one port, or by \"ports\" on localhost")
 	flags.StringVar(&o.opHost, "op-host", "", "the provider's host `NAME`, to put it on another site: op.idp.localhost (default op.lab.localhost)")
 	flags.StringVar(&o.config, "config", "", "read users, more clients and scopes from this YAML or JSON `FILE`")
-	flags.StringVar(&o.data, "data", "", "keep the state in this `DIR` (default: oidclab in your state directory)")
+	o.store.flags(cmd, "keep the state in this `DIR` (default: oidclab in your state directory)")
 	flags.BoolVar(&o.fresh, "fresh", false, "forget the state first, but not the local CA")
 	flags.BoolVar(&o.noRegistration, "no-registration", false, "let no client register itself")
 	o.tls.flags(flags)
@@ -86,12 +86,10 @@ func (o *upOptions) fill(cmd *cobra.Command, file *provider.File) error {
 	if enabled := !o.noRegistration; given("no-registration") {
 		file.Registration.Enabled = &enabled
 	}
-	if !given("data") {
-		o.data = file.Data
-	}
-	if o.data == "" {
+	o.store.fill(given, file)
+	if o.store.dir == "" {
 		var err error
-		if o.data, err = stateDir(); err != nil {
+		if o.store.dir, err = stateDir(); err != nil {
 			return fmt.Errorf("no place for the data: %w; choose one with --data", err)
 		}
 	}
@@ -109,7 +107,7 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 
 	// 2. The certificate, which is for all parties' hosts, and the control plane.
 	if err := lab.CheckLayout(lab.Layout(o.layout), o.opHost); err != nil {
-		return labError(o.data, err)
+		return labError(o.store.dir, err)
 	}
 	secure, err := a.secureUp(ctx, o)
 	if err != nil {
@@ -122,11 +120,11 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	defer control.close()
 
 	// 3. The directory. What could fail before must not cost anybody their state.
-	if err := makeDir(o.data); err != nil {
+	if err := makeDir(o.store.dir); err != nil {
 		return err
 	}
 	if o.fresh {
-		if err := a.clearDir(o.data); err != nil {
+		if err := a.clearDir(&o.store); err != nil {
 			return err
 		}
 	}
@@ -136,16 +134,16 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	cfg.Explain = file.Explain == nil || *file.Explain // it is for learning
 	_, port, _ := net.SplitHostPort(o.listen)
 	l, err := lab.New(ctx, lab.Config{
-		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.data,
+		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.store.dir, NoSync: o.store.keeping() == provider.Ephemeral,
 		TLS: secure.server, RootCAs: secure.roots, Provider: cfg, Logger: a.logger,
 	})
 	if err != nil {
-		return labError(o.data, err)
+		return labError(o.store.dir, err)
 	}
 	defer func() { err = firstError(err, l.Close()) }()
 
 	// 5. Serve, and say so once it is true.
-	line := readyLine{Issuer: l.Issuer(), Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address(), Home: l.HomeURL(), Parties: map[string]string{}}
+	line := readyLine{Issuer: l.Issuer(), Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address(), Durability: o.store.keeping(), Home: l.HomeURL(), Parties: map[string]string{}}
 	for _, p := range l.Parties() {
 		line.Parties[p.Name] = p.Origin
 	}
@@ -192,7 +190,7 @@ func (o *upOptions) greet(w io.Writer, l *lab.Lab, file *provider.File, secure *
 	}
 	fmt.Fprintf(table, "\n  users\t%s\n", userList(file.Users))
 	fmt.Fprintf(table, "  registration\t%s\n", registrationText(&file.Registration))
-	fmt.Fprintf(table, "  data\t%s\n", o.data)
+	o.store.greet(table)
 	control.greet(table)
 	secure.greet(table)
 	fmt.Fprintf(table, "\nOn the command line: oidclab login --issuer %s\nCtrl-C stops it.\n", l.Issuer())
