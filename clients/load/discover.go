@@ -1,0 +1,89 @@
+package load
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// metadata is what the run needs of the provider's metadata (OIDC Discovery 1.0
+// §3, RFC 9207 §3).
+type metadata struct {
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	JWKSURI               string   `json:"jwks_uri"`
+	SendsIssuer           bool     `json:"authorization_response_iss_parameter_supported"`
+	Algorithms            []string `json:"id_token_signing_alg_values_supported"`
+}
+
+// provider is what was learned of it before the run.
+type provider struct {
+	metadata
+	verifier *verifier
+	// authorize is the authorization request but for what each flow makes anew.
+	authorize string
+}
+
+// discover reads the metadata and the keys. OIDC Discovery 1.0 §4.
+func discover(ctx context.Context, w *wire, cfg *Config) (*provider, error) {
+	e := &exchange{wire: w}
+	p := &provider{}
+	where := strings.TrimSuffix(cfg.Issuer, "/") + "/.well-known/openid-configuration"
+	if err := e.readJSON(ctx, where, &p.metadata); err != nil {
+		return nil, err
+	}
+	// "The issuer value returned MUST be identical to the Issuer URL" (§4.3).
+	if p.Issuer != cfg.Issuer {
+		return nil, fmt.Errorf("%w: the provider at %s says that it is %q", ErrDiscovery, cfg.Issuer, p.Issuer)
+	}
+	if p.AuthorizationEndpoint == "" || p.TokenEndpoint == "" || p.JWKSURI == "" {
+		return nil, fmt.Errorf("%w: %s lacks an authorization_endpoint, token_endpoint or jwks_uri", ErrDiscovery, where)
+	}
+	var keys jose.JSONWebKeySet
+	if err := e.readJSON(ctx, p.JWKSURI, &keys); err != nil {
+		return nil, err
+	}
+	p.verifier = newVerifier(p, keys, cfg.ClientID)
+	var err error
+	p.authorize, err = authorizationRequest(p.AuthorizationEndpoint, cfg)
+	return p, err
+}
+
+// authorizationRequest is the part of it that all flows share. RFC 6749 §4.1.1.
+func authorizationRequest(endpoint string, cfg *Config) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "", fmt.Errorf("%w: authorization endpoint: %w", ErrDiscovery, err)
+	}
+	q := u.Query() // the endpoint may have parameters of its own (RFC 6749 §3.1)
+	q.Set("response_type", "code")
+	q.Set("client_id", cfg.ClientID)
+	q.Set("redirect_uri", cfg.RedirectURI)
+	q.Set("scope", strings.Join(cfg.Scopes, " "))
+	q.Set("code_challenge_method", "S256")
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+func (e *exchange) readJSON(ctx context.Context, where string, v any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.begin("GET", where)
+	if err := e.do(where); err != nil {
+		return fmt.Errorf("%w: %w", ErrDiscovery, err)
+	}
+	if e.response.StatusCode() != 200 {
+		return fmt.Errorf("%w: %s answers with status %d", ErrDiscovery, where, e.response.StatusCode())
+	}
+	if err := json.Unmarshal(e.response.Body(), v); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrDiscovery, where, err)
+	}
+	return nil
+}

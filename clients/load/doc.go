@@ -1,0 +1,31 @@
+// Package load measures how fast an OpenID Provider is, any that has a login form:
+// it does what browsers and clients do, many at once, and checks every answer.
+//
+// # A flow
+//
+//	step  from     to        what                                              section
+//	1     client   itself    state, nonce and PKCE verifier, anew              RFC 6749 §10.12, RFC 7636 §4.1
+//	2     browser  provider  GET the authorization request, follow redirects   RFC 6749 §4.1.1
+//	      browser  provider  POST the login form, then the consent form if any
+//	3     browser  client    code, state and iss at the redirect URI           RFC 6749 §4.1.2, RFC 9207
+//	4     client   provider  POST the token request                            RFC 6749 §4.1.3, RFC 7636 §4.5
+//	5     client   itself    verifies the ID token                             OIDC Core §3.1.3.7
+//
+// Every flow has a cookie jar of its own, so every one of them logs in. Discovery
+// and the keys are read once for all.
+//
+// # Reading order
+//
+//	load.go      Config and Run
+//	flow.go      one flow: the steps
+//	agent.go     the browser's part: cookies, redirects, forms
+//	form.go      what is a login form, and which button allows
+//	verify.go    the ID token
+//	discover.go  the metadata and the keys
+//	runner.go    many workers at once; worker.go is one of them
+//	tally.go     latencies and failures; failure.go names those
+//	wire.go      the HTTP client
+//	limits.go    what the machine can do at best
+//	usage*.go    CPU time and memory
+//	report.go    the table; progress.go meanwhile
+package load
