@@ -1,6 +1,9 @@
 package storage
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Grant is an authorization grant (RFC 6749 §1.3): what one user allowed one
 // client in one authorization, or what a client obtained for itself. Its ID
@@ -128,12 +131,42 @@ type Consent struct {
 	UpdatedAt time.Time
 }
 
+// With is a consent after the user has allowed more: what was there, then what
+// is new in more, in its order. It is as late as the later of both. Of two that
+// are given at once neither is lost, whichever comes first.
+func (c Consent) With(more Consent) Consent {
+	c.Scopes = union(c.Scopes, more.Scopes)
+	c.Claims = union(c.Claims, more.Claims)
+	c.Resources = union(c.Resources, more.Resources)
+	if more.UpdatedAt.After(c.UpdatedAt) {
+		c.UpdatedAt = more.UpdatedAt
+	}
+	return c
+}
+
+// union is a and what b has beyond it, in memory of its own.
+func union(a, b []string) []string {
+	all := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // Client is a dynamically registered client (RFC 7591).
 type Client struct {
 	ID string
 	// Metadata is the registration as JSON, in RFC 7591's names. What it means
 	// is the provider's business. It holds no secret in the clear.
 	Metadata []byte
+	// Origins are the web origins (RFC 6454 §4) whose scripts may call the
+	// provider for the client, as browsers write them. See Store.HasOrigin.
+	Origins []string
+	// Version is another one after each change of the record. Whoever writes it
+	// chooses it. See Changes.RequireClients.
+	Version string
 	// SecretHash is the digest of the client secret, zero for none.
 	SecretHash Digest
 	// SecretExpiresAt is zero for a secret that does not expire.
@@ -144,6 +177,9 @@ type Client struct {
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
 }
+
+// ClientVersion names a client as it was read.
+type ClientVersion struct{ ID, Version string }
 
 // Once is an identifier that may come once.
 type Once struct {

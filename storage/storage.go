@@ -24,6 +24,10 @@ var (
 	ErrSeen = errors.New("seen before")
 	// ErrEnded says that a session ended before a request that relied on it.
 	ErrEnded = errors.New("session has ended")
+	// ErrChanged says that a record is no longer what the request has read.
+	ErrChanged = errors.New("changed meanwhile")
+	// ErrFull says that there are as many records of a sort as there may be.
+	ErrFull = errors.New("full")
 	// ErrInUse says that another process holds the store.
 	ErrInUse = errors.New("in use by another process")
 	// ErrClosed says that the store was closed.
@@ -81,6 +85,10 @@ type Store interface {
 	Client(ctx context.Context, id string) (Client, error)
 	// Clients returns every dynamically registered client, oldest first.
 	Clients(ctx context.Context) ([]Client, error)
+	// HasOrigin reports whether a dynamically registered client has this web
+	// origin. It is asked for each request that a browser sends from another
+	// site, with whatever that request says.
+	HasOrigin(ctx context.Context, origin string) (bool, error)
 	// Seen reports whether an identifier was noted by Changes.Once.
 	Seen(ctx context.Context, id Digest) (bool, error)
 	// PushedRequest returns a pushed authorization request. ErrNotFound.
@@ -91,6 +99,10 @@ type Store interface {
 	DeviceCodeOf(ctx context.Context, userCode string) (DeviceCode, error)
 	// Keys returns every key, oldest first.
 	Keys(ctx context.Context) ([]Key, error)
+	// KeysVersion returns a number that is another one after each commit that
+	// changes the keys. It is cheaper than Keys: whoever has read the number and
+	// then the keys asks for the keys again when the number is another.
+	KeysVersion(ctx context.Context) (uint64, error)
 
 	// Commit checks the preconditions of c and applies all of it, or nothing,
 	// in one transaction; it returns after the transaction is durable.
@@ -135,6 +147,13 @@ type Changes struct {
 	// takes the session's place must not bring back a "sid" that clients were
 	// told has ended.
 	RequireSID string
+	// RequireClients are clients that must be there (ErrNotFound) and be what was
+	// read of them (ErrChanged): of two that change one client at once, the
+	// second reads what the first has made of it.
+	RequireClients []ClientVersion
+	// ClientLimit is how many clients there may be, those of Clients included
+	// (ErrFull). Zero: as many as come.
+	ClientLimit int
 	// Once are identifiers that must not have come before (ErrSeen), and from
 	// now on have: the "jti" of a client assertion or of a DPoP proof, the name
 	// of a pushed request that is answered.
@@ -161,11 +180,12 @@ type Changes struct {
 	DeviceCodes    []DeviceCode
 	// UpdateClients replace clients that must be there (ErrNotFound).
 	UpdateClients []Client
-	// Sessions, SessionClients, Consents and Keys are inserted or replaced.
+	// Sessions, SessionClients and Keys are inserted or replaced.
 	Sessions       []Session
 	SessionClients []SessionClient
-	Consents       []Consent
 	Keys           []Key
+	// Consents add to what the user allowed the client before: see Consent.With.
+	Consents []Consent
 
 	// The rest removes or revokes; what is missing is passed over.
 
@@ -191,6 +211,7 @@ type Changes struct {
 func (c *Changes) Empty() bool {
 	return c.RedeemCode.IsZero() && c.RotateRefreshToken.IsZero() &&
 		c.RequireSession.IsZero() && c.RequireSID == "" && c.RedeemDeviceCode.IsZero() && c.DecideDevice == nil &&
+		len(c.RequireClients) == 0 && c.ClientLimit == 0 &&
 		len(c.Once)+len(c.Grants)+len(c.Codes)+len(c.AccessTokens)+len(c.RefreshTokens) == 0 &&
 		len(c.Clients)+len(c.PushedRequests)+len(c.DeviceCodes)+len(c.UpdateClients) == 0 &&
 		len(c.Sessions)+len(c.SessionClients)+len(c.Consents)+len(c.Keys) == 0 &&

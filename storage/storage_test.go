@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/oidclab/oidclab/storage"
 )
 
@@ -55,11 +57,36 @@ func TestChangesEmpty(t *testing.T) {
 			field.Set(reflect.New(field.Type().Elem()))
 		case reflect.String:
 			field.SetString("x")
+		case reflect.Int:
+			field.SetInt(1)
 		default:
 			field.Set(reflect.ValueOf(storage.DigestOf("x")))
 		}
 		if c.Empty() {
 			t.Errorf("Changes with %s are empty", name)
 		}
+	}
+}
+
+// What was there comes first, what is new after it, and nothing is shared.
+func TestConsentWith(t *testing.T) {
+	at := time.Date(2031, time.February, 3, 4, 5, 6, 7, time.UTC)
+	id := storage.ConsentID{Subject: "alice", ClientID: "client"}
+	before := storage.Consent{
+		ConsentID: id, Scopes: append(make([]string, 0, 8), "openid", "email"), Claims: []string{"name"}, UpdatedAt: at,
+	}
+	more := storage.Consent{Scopes: []string{"phone", "email", "phone"}, Resources: []string{"https://api.example"}, UpdatedAt: at.Add(-1)}
+	want := storage.Consent{
+		ConsentID: id, Scopes: []string{"openid", "email", "phone"}, Claims: []string{"name"}, Resources: []string{"https://api.example"}, UpdatedAt: at,
+	}
+	if diff := cmp.Diff(want, before.With(more)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := before.Scopes[:3][2]; got != "" {
+		t.Errorf("it was written behind the first's end: %q", got)
+	}
+	more.UpdatedAt = at.Add(1)
+	if got := before.With(more).UpdatedAt; !got.Equal(more.UpdatedAt) {
+		t.Errorf("UpdatedAt %v", got)
 	}
 }

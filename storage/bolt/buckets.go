@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"go.etcd.io/bbolt"
 
@@ -159,6 +160,29 @@ func (t *tx) update(k kind, key []byte, record any) error {
 func (t *tx) remove(k kind, key []byte) error {
 	t.written = true
 	return t.Bucket(k.bucket()).Delete(key)
+}
+
+// counted returns a number in the meta bucket, zero if it was never written.
+func (t *tx) counted(name []byte) (int, error) {
+	value := t.Bucket(metaBucket).Get(name)
+	if value == nil {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(string(value))
+	if err != nil {
+		return 0, fmt.Errorf("stored number of %s: %w", name, err)
+	}
+	return n, nil
+}
+
+// count adds to a number in the meta bucket.
+func (t *tx) count(name []byte, by int) error {
+	n, err := t.counted(name)
+	if err != nil {
+		return err
+	}
+	t.written = true
+	return t.Bucket(metaBucket).Put(name, strconv.AppendInt(nil, int64(n+by), 10))
 }
 
 // keysUnder returns the keys of a bucket that begin with a prefix, in their

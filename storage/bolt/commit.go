@@ -55,14 +55,14 @@ func (w *commit) check(t *tx) error {
 		return refreshErr
 	}
 	for _, step := range []func(*tx) error{
-		// 2. The session that the request relied on has not ended.
-		w.checkSession,
+		// 2. What the request relied on has not ended or changed.
+		w.checkSession, w.checkClients,
 		// 3. What may come or be used once is there for the first time.
 		w.checkOnce, w.checkDecision, w.checkDeviceCode,
 		// 4. What is inserted is new, and comes of a grant that lives.
 		w.checkInserts,
-		// 5. What is to be replaced is there.
-		w.checkUpdates,
+		// 5. What is to be replaced is there, and there is room for what is new.
+		w.checkUpdates, w.checkRoom,
 	} {
 		if err := step(t); err != nil {
 			return err
@@ -112,8 +112,8 @@ func (w *commit) checkInserts(t *tx) error {
 	seen := make(map[id]bool, len(w.inserts))
 	for _, r := range w.inserts {
 		places := []id{{string(r.kind.bucket()), string(r.key)}}
-		if r.entry != nil {
-			places = append(places, id{string(r.entry.bucket), string(r.entry.key)})
+		for _, e := range r.entries {
+			places = append(places, id{string(e.bucket), string(e.key)})
 		}
 		for _, place := range places {
 			if seen[place] || t.Bucket([]byte(place.bucket)).Get([]byte(place.key)) != nil {
@@ -165,7 +165,7 @@ func (w *commit) apply(t *tx, refused error) error {
 	if refused != nil {
 		return revokeGrants(t, w.reused, w.At)
 	}
-	for _, step := range []func(*tx) error{w.spend, w.stamp, w.insert, w.upsert, w.revoke, w.signOut, w.delete} {
+	for _, step := range []func(*tx) error{w.spend, w.stamp, w.insert, w.upsert, w.allow, w.count, w.revoke, w.signOut, w.delete} {
 		if err := step(t); err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (w *commit) insert(t *tx) error {
 		if err := t.put(r.kind, r.key, r.value); err != nil {
 			return err
 		}
-		if err := t.enter(r.entry); err != nil {
+		if err := t.enter(r.entries); err != nil {
 			return err
 		}
 		expires := r.expires
@@ -213,8 +213,9 @@ func (w *commit) insert(t *tx) error {
 
 func (w *commit) upsert(t *tx) error {
 	for _, r := range w.upserts {
-		if r.kind == sessions || r.kind == sessionClients {
-			// The last one's expiry must not end the new one, nor its "sid" find it.
+		if r.kind == sessions || r.kind == sessionClients || r.kind == clients {
+			// The last one's expiry must not end the new one, nor its "sid" or
+			// its origins find it.
 			if err := t.endNow(r.kind, r.key); err != nil {
 				return err
 			}
@@ -222,12 +223,42 @@ func (w *commit) upsert(t *tx) error {
 		if err := t.put(r.kind, r.key, r.value); err != nil {
 			return err
 		}
-		if err := t.enter(r.entry); err != nil {
+		if err := t.enter(r.entries); err != nil {
 			return err
 		}
 		if err := t.index(r.expires, r.kind, r.key); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// allow adds consents to those that are there.
+func (w *commit) allow(t *tx) error {
+	for _, more := range w.Consents {
+		key := consentKey(more.ConsentID)
+		before, err := get[storage.Consent](t, consents, key)
+		if err == nil {
+			more = before.With(more)
+		} else if !errors.Is(err, storage.ErrNotFound) {
+			return err
+		}
+		if err := t.update(consents, key, more); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count notes how many clients come, and that the keys change.
+func (w *commit) count(t *tx) error {
+	if len(w.Clients) > 0 {
+		if err := t.count(clientsKey, len(w.Clients)); err != nil {
+			return err
+		}
+	}
+	if len(w.Keys)+len(w.DeleteKeys) > 0 {
+		return t.count(keysVersionKey, 1)
 	}
 	return nil
 }

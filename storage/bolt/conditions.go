@@ -18,6 +18,32 @@ func (w *commit) checkSession(t *tx) error {
 	return nil
 }
 
+// checkClients refuses what relies on clients that have changed meanwhile.
+func (w *commit) checkClients(t *tx) error {
+	for _, want := range w.RequireClients {
+		client, err := get[storage.Client](t, clients, []byte(want.ID))
+		if err != nil {
+			return err
+		}
+		if client.Version != want.Version {
+			return fmt.Errorf("%s: %w", clients, storage.ErrChanged)
+		}
+	}
+	return nil
+}
+
+// checkRoom refuses clients beyond the limit.
+func (w *commit) checkRoom(t *tx) error {
+	if w.ClientLimit == 0 {
+		return nil
+	}
+	count, err := t.counted(clientsKey)
+	if err == nil && count+len(w.Clients) > w.ClientLimit {
+		err = fmt.Errorf("%s: %w", clients, storage.ErrFull)
+	}
+	return err
+}
+
 // checkOnce refuses identifiers that came before, in these Changes too. One
 // that has expired is known until it is swept.
 func (w *commit) checkOnce(t *tx) error {

@@ -33,12 +33,19 @@
 //	sessiongrant   u16(len(SID))‖SID‖Grant.ID        (empty)        with the grant
 //	sid            u16(len(SID))‖SID‖Session.ID      (empty)        with the session
 //	usercode       DeviceCode.UserCode               DeviceCode.ID  with the device code
+//	origin         u16(len(Origin))‖Origin‖Client.ID (empty)        with the client
 //	expiry         instant‖kind‖key                  (empty)        with the record it names
 //	meta           "schema"                          version        never
+//	meta           "clients"                         how many       never
+//	meta           "keysversion"                     commits        never
 //
 // Version 1 of the file had neither sessionclient, client, once, pushed, device
-// nor the two indexes sessiongrant and usercode, and version 2 no index sid. Open
-// adds them, in one transaction.
+// nor the two indexes sessiongrant and usercode, version 2 no index sid, and
+// version 3 no index origin and no numbers. Open adds them, in one transaction.
+//
+// The numbers stand there so that they need not be found out: how many clients
+// there are, at each registration, and whether the keys have changed, at each
+// request for them. The second one counts the commits that have changed keys.
 //
 // Values are the records of package storage as JSON, their Go field names
 // being the names in the file. Strings are UTF-8; what is not comes back with

@@ -87,9 +87,10 @@ func CheckFile(path string) error {
 			errs = append(errs, err)
 		}
 		errs = append(errs, checkExpiryIndex(&tx{Tx: t}))
-		for _, k := range []kind{grants, sessions, deviceCodes} {
+		for _, k := range []kind{grants, sessions, deviceCodes, clients} {
 			errs = append(errs, checkEntries(&tx{Tx: t}, k))
 		}
+		errs = append(errs, checkCount(&tx{Tx: t}))
 		return errors.Join(errs...)
 	})
 	return errors.Join(err, db.Close())
@@ -120,8 +121,8 @@ func checkExpiryIndex(t *tx) error {
 func checkEntries(t *tx, k kind) error {
 	want := map[string]string{}
 	err := t.Bucket(k.bucket()).ForEach(func(key, _ []byte) error {
-		e, err := t.entryOf(k, key)
-		if e != nil {
+		entries, err := t.entriesOf(k, key)
+		for _, e := range entries {
 			want[string(e.key)] = string(e.value)
 		}
 		return err
@@ -129,7 +130,16 @@ func checkEntries(t *tx, k kind) error {
 	if err != nil {
 		return err
 	}
-	return compareIndex(t, map[kind][]byte{grants: sessionGrantBucket, sessions: sidBucket, deviceCodes: userCodeBucket}[k], want)
+	return compareIndex(t, map[kind][]byte{grants: sessionGrantBucket, sessions: sidBucket, deviceCodes: userCodeBucket, clients: originBucket}[k], want)
+}
+
+// checkCount checks the number of clients.
+func checkCount(t *tx) error {
+	count, err := t.counted(clientsKey)
+	if clients := len(t.keysUnder(clients.bucket(), nil)); err == nil && count != clients {
+		err = fmt.Errorf("%d clients are counted, and %d are there", count, clients)
+	}
+	return err
 }
 
 func compareIndex(t *tx, bucket []byte, want map[string]string) error {

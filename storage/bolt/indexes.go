@@ -3,6 +3,7 @@ package bolt
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -54,11 +55,11 @@ func (t *tx) endNow(k kind, key []byte) error {
 	if err := t.unindex(expires, k, key); err != nil {
 		return err
 	}
-	e, err := t.entryOf(k, key)
+	entries, err := t.entriesOf(k, key)
 	if err != nil {
 		return err
 	}
-	if err := t.leave(e); err != nil {
+	if err := t.leave(entries); err != nil {
 		return err
 	}
 	return t.remove(k, key)
@@ -70,25 +71,37 @@ var (
 	sessionGrantBucket = []byte("sessiongrant")
 	sidBucket          = []byte("sid")
 	userCodeBucket     = []byte("usercode")
+	originBucket       = []byte("origin")
 )
 
 // entry is a record's place in such an index.
 type entry struct{ bucket, key, value []byte }
 
-// grantEntry is where a session finds its grant, nil for a grant without one.
-func grantEntry(g storage.Grant) *entry {
+// grantEntries are where a session finds its grant, none for a grant without one.
+func grantEntries(g storage.Grant) []entry {
 	if g.SessionID == "" {
 		return nil
 	}
-	return &entry{sessionGrantBucket, pairKey(g.SessionID, g.ID), []byte{}}
+	return []entry{{sessionGrantBucket, pairKey(g.SessionID, g.ID), []byte{}}}
 }
 
-// sessionEntry is where a "sid" finds its session, nil for a session without one.
-func sessionEntry(s storage.Session) *entry {
+// sessionEntries are where a "sid" finds its session, none for a session without
+// one.
+func sessionEntries(s storage.Session) []entry {
 	if s.SID == "" {
 		return nil
 	}
-	return &entry{sidBucket, pairKey(s.SID, string(s.ID[:])), []byte{}}
+	return []entry{{sidBucket, pairKey(s.SID, string(s.ID[:])), []byte{}}}
+}
+
+// clientEntries are where origins find their client.
+func clientEntries(c storage.Client) (all []entry) {
+	for i, origin := range c.Origins {
+		if !slices.Contains(c.Origins[:i], origin) {
+			all = append(all, entry{originBucket, pairKey(origin, c.ID), []byte{}})
+		}
+	}
+	return all
 }
 
 // sessionsOf returns the keys of the sessions of a "sid": more than one if two
@@ -101,42 +114,49 @@ func (t *tx) sessionsOf(sid string) (ids [][]byte) {
 	return ids
 }
 
-// deviceCodeEntry is where a user code finds its device code.
-func deviceCodeEntry(d storage.DeviceCode) *entry {
-	return &entry{userCodeBucket, []byte(d.UserCode), d.ID[:]}
+// deviceCodeEntries are where a user code finds its device code.
+func deviceCodeEntries(d storage.DeviceCode) []entry {
+	return []entry{{userCodeBucket, []byte(d.UserCode), d.ID[:]}}
 }
 
-// entryOf returns the entry of a stored record, nil if it has none.
-func (t *tx) entryOf(k kind, key []byte) (*entry, error) {
+// entriesOf returns the entries of a stored record.
+func (t *tx) entriesOf(k kind, key []byte) ([]entry, error) {
 	switch k {
 	case grants:
 		grant, err := get[storage.Grant](t, k, key)
-		return grantEntry(grant), err
+		return grantEntries(grant), err
 	case sessions:
 		session, err := get[storage.Session](t, k, key)
-		return sessionEntry(session), err
+		return sessionEntries(session), err
 	case deviceCodes:
 		code, err := get[storage.DeviceCode](t, k, key)
-		return deviceCodeEntry(code), err
+		return deviceCodeEntries(code), err
+	case clients:
+		client, err := get[storage.Client](t, k, key)
+		return clientEntries(client), err
 	default:
 		return nil, nil
 	}
 }
 
-// enter makes an entry; nil is none.
-func (t *tx) enter(e *entry) error {
-	if e == nil {
-		return nil
+// enter makes entries.
+func (t *tx) enter(entries []entry) error {
+	for _, e := range entries {
+		t.written = true
+		if err := t.Bucket(e.bucket).Put(e.key, e.value); err != nil {
+			return err
+		}
 	}
-	t.written = true
-	return t.Bucket(e.bucket).Put(e.key, e.value)
+	return nil
 }
 
-// leave removes an entry; nil is none.
-func (t *tx) leave(e *entry) error {
-	if e == nil {
-		return nil
+// leave removes entries.
+func (t *tx) leave(entries []entry) error {
+	for _, e := range entries {
+		t.written = true
+		if err := t.Bucket(e.bucket).Delete(e.key); err != nil {
+			return err
+		}
 	}
-	t.written = true
-	return t.Bucket(e.bucket).Delete(e.key)
+	return nil
 }

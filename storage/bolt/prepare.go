@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -18,7 +19,7 @@ type row struct {
 	key     []byte
 	grantID string    // of a code or token: the grant that it comes of
 	expires time.Time // of a code or refresh token: unset, the grant decides
-	entry   *entry    // its place in an index, if it has one
+	entries []entry   // its places in the indexes
 	value   []byte
 }
 
@@ -34,6 +35,7 @@ func prepare(c storage.Changes) (*commit, error) {
 	p.insertGrants()
 	p.insertOthers()
 	p.replace()
+	p.checkConsents()
 	return p.commit, errors.Join(append(p.errs, checkAt(&c))...)
 }
 
@@ -50,8 +52,8 @@ func (p *preparation) row(r row, record any) row {
 		p.errs = append(p.errs, fmt.Errorf("%s: %w", r.kind, err))
 	}
 	identifiers := [][]byte{r.key}
-	if r.entry != nil {
-		identifiers = append(identifiers, r.entry.key)
+	for _, e := range r.entries {
+		identifiers = append(identifiers, e.key)
 	}
 	for _, key := range identifiers {
 		if len(key) == 0 || len(key) > maxKey {
@@ -65,7 +67,7 @@ func (p *preparation) row(r row, record any) row {
 func (p *preparation) insertGrants() {
 	for _, g := range p.Grants {
 		p.inserted[g.ID] = g
-		p.inserts = append(p.inserts, p.row(row{kind: grants, key: []byte(g.ID), expires: g.ExpiresAt, entry: grantEntry(g)}, g))
+		p.inserts = append(p.inserts, p.row(row{kind: grants, key: []byte(g.ID), expires: g.ExpiresAt, entries: grantEntries(g)}, g))
 	}
 	for _, x := range p.Codes {
 		p.inserts = append(p.inserts, p.row(row{kind: codes, key: digestKey(x.ID), grantID: x.GrantID}, x))
@@ -84,13 +86,13 @@ func (p *preparation) insertOthers() {
 		p.onces = append(p.onces, p.row(row{kind: onces, key: digestKey(x.ID), expires: x.ExpiresAt}, x))
 	}
 	for _, x := range p.Clients {
-		p.inserts = append(p.inserts, p.row(row{kind: clients, key: []byte(x.ID)}, x))
+		p.inserts = append(p.inserts, p.client(x))
 	}
 	for _, r := range p.PushedRequests {
 		p.inserts = append(p.inserts, p.row(row{kind: pushedRequests, key: digestKey(r.ID), expires: r.ExpiresAt}, r))
 	}
 	for _, d := range p.DeviceCodes {
-		r := row{kind: deviceCodes, key: digestKey(d.ID), expires: d.ExpiresAt, entry: deviceCodeEntry(d)}
+		r := row{kind: deviceCodes, key: digestKey(d.ID), expires: d.ExpiresAt, entries: deviceCodeEntries(d)}
 		p.inserts = append(p.inserts, p.row(r, d))
 	}
 }
@@ -98,19 +100,31 @@ func (p *preparation) insertOthers() {
 // replace prepares what may be there already.
 func (p *preparation) replace() {
 	for _, x := range p.UpdateClients {
-		p.upserts = append(p.upserts, p.row(row{kind: clients, key: []byte(x.ID)}, x))
+		p.upserts = append(p.upserts, p.client(x))
 	}
 	for _, s := range p.Sessions {
-		p.upserts = append(p.upserts, p.row(row{kind: sessions, key: digestKey(s.ID), expires: s.ExpiresAt, entry: sessionEntry(s)}, s))
+		p.upserts = append(p.upserts, p.row(row{kind: sessions, key: digestKey(s.ID), expires: s.ExpiresAt, entries: sessionEntries(s)}, s))
 	}
 	for _, x := range p.SessionClients {
 		p.upserts = append(p.upserts, p.row(row{kind: sessionClients, key: sessionClientKey(x.SID, x.ClientID), expires: x.ExpiresAt}, x))
 	}
-	for _, x := range p.Consents {
-		p.upserts = append(p.upserts, p.row(row{kind: consents, key: consentKey(x.ConsentID)}, x))
-	}
 	for _, k := range p.Keys {
 		p.upserts = append(p.upserts, p.row(row{kind: keys, key: []byte(k.ID)}, k))
+	}
+}
+
+func (p *preparation) client(c storage.Client) row {
+	if slices.Contains(c.Origins, "") {
+		p.errs = append(p.errs, fmt.Errorf("%s: empty origin", clients))
+	}
+	return p.row(row{kind: clients, key: []byte(c.ID), entries: clientEntries(c)}, c)
+}
+
+// checkConsents refuses consents that could not be written. What is written
+// depends on what is there, so it is encoded in the transaction.
+func (p *preparation) checkConsents() {
+	for _, c := range p.Consents {
+		p.row(row{kind: consents, key: consentKey(c.ConsentID)}, c)
 	}
 }
 

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -136,6 +137,19 @@ func (s *Store) Clients(ctx context.Context) ([]storage.Client, error) {
 	})
 }
 
+// HasOrigin implements storage.Store.
+func (s *Store) HasOrigin(ctx context.Context, origin string) (has bool, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		if origin != "" && len(origin) <= maxKey {
+			prefix := pairKey(origin, "")
+			key, _ := t.Bucket(originBucket).Cursor().Seek(prefix)
+			has = bytes.HasPrefix(key, prefix)
+		}
+		return nil
+	})
+	return has, err
+}
+
 // Seen implements storage.Store.
 func (s *Store) Seen(ctx context.Context, id storage.Digest) (seen bool, err error) {
 	err = s.view(ctx, func(t *tx) error {
@@ -170,4 +184,14 @@ func (s *Store) Keys(ctx context.Context) ([]storage.Key, error) {
 	return readAll(ctx, s, keys, func(a, b storage.Key) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
+}
+
+// KeysVersion implements storage.Store.
+func (s *Store) KeysVersion(ctx context.Context) (version uint64, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		n, err := t.counted(keysVersionKey)
+		version = uint64(n) //nolint:gosec // it only grows
+		return err
+	})
+	return version, err
 }

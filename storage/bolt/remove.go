@@ -83,7 +83,7 @@ func (w *commit) delete(t *tx) error {
 		}
 	}
 	for _, id := range w.DeleteClients {
-		if err := t.remove(clients, []byte(id)); err != nil {
+		if err := t.deleteClient([]byte(id)); err != nil {
 			return err
 		}
 	}
@@ -98,4 +98,15 @@ func (w *commit) delete(t *tx) error {
 		}
 	}
 	return nil
+}
+
+// deleteClient removes a client, if it is there, and counts it.
+func (t *tx) deleteClient(key []byte) error {
+	if !t.has(clients, key) {
+		return nil
+	}
+	if err := t.count(clientsKey, -1); err != nil {
+		return err
+	}
+	return t.endNow(clients, key)
 }

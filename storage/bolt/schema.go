@@ -10,18 +10,22 @@ import (
 
 // schema is the version of the bucket map in doc.go. Raise it with every
 // change that an older program would misread.
-const schema = 3
+const schema = 4
 
 var (
 	metaBucket = []byte("meta")
 	schemaKey  = []byte("schema")
+	// clientsKey has how many clients there are, keysVersionKey how many commits
+	// have changed keys.
+	clientsKey     = []byte("clients")
+	keysVersionKey = []byte("keysversion")
 )
 
 var errForeign = errors.New("not a store of this program")
 
 // migrations bring a file from each version to the next. An empty file has
 // version 0, so a new one goes the way of an old one.
-var migrations = [schema]func(t *tx) error{layOut, addIndexes, addSIDs}
+var migrations = [schema]func(t *tx) error{layOut, addIndexes, addSIDs, addOrigins}
 
 // layOut makes the buckets of version 1.
 func layOut(t *tx) error {
@@ -60,14 +64,23 @@ func addSIDs(t *tx) error {
 	return t.enterAll(sessions)
 }
 
+// addOrigins makes the bucket that version 4 added, and counts the clients. Which
+// origins the clients of before have is not in their records: the provider knows.
+func addOrigins(t *tx) error {
+	if err := t.create(originBucket); err != nil {
+		return err
+	}
+	return t.count(clientsKey, len(t.keysUnder(clients.bucket(), nil)))
+}
+
 // enterAll makes the entries of all records of a kind.
 func (t *tx) enterAll(k kind) error {
 	return t.Bucket(k.bucket()).ForEach(func(key, _ []byte) error {
-		e, err := t.entryOf(k, key)
+		entries, err := t.entriesOf(k, key)
 		if err != nil {
 			return err
 		}
-		return t.enter(e)
+		return t.enter(entries)
 	})
 }
 

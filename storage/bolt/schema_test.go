@@ -187,6 +187,53 @@ func TestOpenVersion2(t *testing.T) {
 	}
 }
 
+// version3 is what a file of version 3 held, which had one more index, and clients
+// that did not say their origins.
+func version3() map[string]map[string]string {
+	buckets := version2()
+	buckets["meta"]["schema"] = "3"
+	first, second := storage.DigestOf("first"), storage.DigestOf("second")
+	buckets["sid"] = map[string]string{"\x00\x03sid" + string(first[:]): "", "\x00\x03sid" + string(second[:]): ""}
+	buckets["pushed"] = nil
+	buckets["client"] = map[string]string{
+		"one": `{"ID":"one","Metadata":"e30=","CreatedAt":"2031-02-03T04:05:06.789012345Z"}`,
+		"two": `{"ID":"two","Metadata":"e30=","CreatedAt":"2031-02-03T04:05:06.789012345Z"}`,
+	}
+	return buckets
+}
+
+// TestOpenVersion3: the clients of before are counted, and can be given origins.
+func TestOpenVersion3(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "op.db")
+	writeFile(t, path, version3())
+	s := reopen(t, path, nil)
+	third := storage.Client{ID: "three"}
+	full := storage.Changes{Clients: []storage.Client{third}, ClientLimit: 2}
+	if err := s.Commit(t.Context(), full); !errors.Is(err, storage.ErrFull) {
+		t.Errorf("a third client, of two: got error %v, want %v", err, storage.ErrFull)
+	}
+	commit(t, s, storage.Changes{Clients: []storage.Client{third}, ClientLimit: 3})
+	one := storage.Client{ID: "one", Origins: []string{"https://one.example"}, Version: "second"}
+	commit(t, s, storage.Changes{RequireClients: []storage.ClientVersion{{ID: "one"}}, UpdateClients: []storage.Client{one}})
+	if has, err := s.HasOrigin(t.Context(), "https://one.example"); !has || err != nil {
+		t.Errorf("its origin: %v, %v", has, err)
+	}
+	before, err := s.KeysVersion(t.Context())
+	if err != nil {
+		t.Error(err)
+	}
+	commit(t, s, storage.Changes{DeleteKeys: []string{"kid"}})
+	if after, err := s.KeysVersion(t.Context()); after == before || err != nil {
+		t.Errorf("the version of other keys: %d, %v", after, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := bolt.CheckFile(path); err != nil {
+		t.Error(err)
+	}
+}
+
 // A file that cannot be brought up to date stays what it was.
 func TestOpenOlderDamaged(t *testing.T) {
 	type file = map[string]map[string]string
@@ -200,6 +247,7 @@ func TestOpenOlderDamaged(t *testing.T) {
 		{"a bucket of the later version", version1, func(b file) { b["once"] = nil }, "from schema 1"},
 		{"a session that is no record", version2, func(b file) { b["session"]["x"] = "{" }, "from schema 2"},
 		{"a bucket of the version after that", version2, func(b file) { b["sid"] = nil }, "from schema 2"},
+		{"a bucket of version 4", version3, func(b file) { b["origin"] = nil }, "from schema 3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "op.db")

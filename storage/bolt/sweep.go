@@ -114,11 +114,11 @@ func (w *sweep) apply(t *tx, refused error) error {
 		return nil
 	}
 	for _, r := range w.expired {
-		e, err := t.entryOf(r.kind, r.key)
+		entries, err := t.entriesOf(r.kind, r.key)
 		if err != nil {
 			return err
 		}
-		if err := t.leave(e); err != nil {
+		if err := t.leave(entries); err != nil {
 			return err
 		}
 		if err := t.remove(r.kind, r.key); err != nil {
@@ -170,6 +170,8 @@ func (r record) expires(t *tx) (time.Time, error) {
 	case sessionClients:
 		client, err := get[storage.SessionClient](t, sessionClients, r.key)
 		return client.ExpiresAt, err
+	case clients: // they stay
+		return time.Time{}, nil
 	default:
 		return time.Time{}, fmt.Errorf("kind %d in the expiry index", r.kind)
 	}

@@ -15,8 +15,13 @@ var commitRules = []rule{
 	{"a grant may come with what comes of it", func(f *fixture) { f.commit(oneOfEach()); f.holdsOneOfEach() }},
 	{"a grant may come after what is asked of it", insertTokensOnly},
 	{"a user code belongs to one device code", insertUserCode},
-	{"sessions, their clients, consents and keys are replaced", replace},
+	{"sessions, their clients and keys are replaced", replace},
+	{"consents are added to", allow},
 	{"a client is replaced if it is there", updateClient},
+	{"a client must be what was read of it", requireClients},
+	{"a client is found by the origins that it has", origins},
+	{"no more clients come than there may be", clientLimit},
+	{"the keys have another version when they have changed", keysVersion},
 	{"a record without an identifier is refused", insertNameless},
 	{"what notes a time is refused without one", timeless},
 	{"changes that are refused leave nothing", allOrNothing},
@@ -132,12 +137,11 @@ func replace(f *fixture) {
 	before := oneOfEach()
 	before.Sessions[0].Subject, before.Sessions[0].AMR = "bob", []string{"a", "b", "c"}
 	before.SessionClients[0].Subject = "bob"
-	before.Consents[0].Scopes = []string{"x", "y", "z"}
 	before.Keys[0].Material = []byte("longer than what follows it")
 	f.commit(before)
 	after := oneOfEach()
 	f.commit(storage.Changes{
-		Sessions: after.Sessions, SessionClients: after.SessionClients, Consents: after.Consents, Keys: after.Keys,
+		Sessions: after.Sessions, SessionClients: after.SessionClients, Keys: after.Keys,
 	})
 	f.holdsOneOfEach()
 
@@ -145,10 +149,39 @@ func replace(f *fixture) {
 	f.commit(storage.Changes{
 		Sessions:       []storage.Session{before.Sessions[0], after.Sessions[0]},
 		SessionClients: []storage.SessionClient{before.SessionClients[0], after.SessionClients[0]},
-		Consents:       []storage.Consent{before.Consents[0], after.Consents[0]},
 		Keys:           []storage.Key{before.Keys[0], after.Keys[0]},
 	})
 	f.holdsOneOfEach()
+}
+
+func allow(f *fixture) {
+	first := newConsent("alice", "client")
+	f.commit(storage.Changes{Consents: []storage.Consent{first, newConsent("bob", "client")}})
+	f.commit(storage.Changes{Consents: []storage.Consent{
+		{ConsentID: first.ConsentID, Scopes: []string{"phone", "email", "address"}, UpdatedAt: start.Add(2)},
+		{ConsentID: first.ConsentID, Claims: []string{"nickname", "zoneinfo"}, UpdatedAt: start.Add(1)},
+	}})
+	f.commit(storage.Changes{Consents: []storage.Consent{
+		{ConsentID: first.ConsentID, Resources: []string{"https://other.example", "https://api.example"}},
+	}})
+	want := storage.Consent{
+		ConsentID: first.ConsentID,
+		Scopes:    []string{"openid", "email", "phone", "address"},
+		Claims:    []string{"nickname", "zoneinfo"},
+		Resources: []string{"https://api.example", "https://other.example"},
+		UpdatedAt: start.Add(2),
+	}
+	got, err := f.store.Consent(f.Context(), "alice", "client")
+	f.equal("consent", []any{got, err}, []any{want, nil})
+	got, err = f.store.Consent(f.Context(), "bob", "client")
+	f.equal("another's", []any{got, err}, []any{newConsent("bob", "client"), nil})
+
+	// What was taken back is not there again when more is allowed.
+	f.commit(storage.Changes{DeleteConsents: []storage.ConsentID{first.ConsentID}})
+	more := storage.Consent{ConsentID: first.ConsentID, Scopes: []string{"phone"}, UpdatedAt: start}
+	f.commit(storage.Changes{Consents: []storage.Consent{more}})
+	got, err = f.store.Consent(f.Context(), "alice", "client")
+	f.equal("consent after its end", []any{got, err}, []any{more, nil})
 }
 
 func updateClient(f *fixture) {

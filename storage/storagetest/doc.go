@@ -13,6 +13,7 @@
 //	use.go        what else is used once, and a session that is required
 //	race.go       … by 64 at the same time
 //	commit.go     the other preconditions
+//	clients.go    what many processes must agree on: clients, keys, consents
 //	nothing.go    all or nothing: every way to be refused
 //	remove.go     revocation and deletion
 //	signout.go    what ends with a session

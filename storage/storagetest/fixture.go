@@ -167,6 +167,8 @@ func newClient(id string) storage.Client {
 	return storage.Client{
 		ID:                id,
 		Metadata:          []byte(`{"client_name":"<` + id + `>"}`),
+		Origins:           []string{"https://" + id + ".example", "https://shared.example"},
+		Version:           "version of " + id,
 		SecretHash:        storage.DigestOf("secret of " + id),
 		SecretExpiresAt:   start.Add(time.Hour + 6),
 		RegistrationToken: storage.DigestOf("registration token of " + id),

@@ -23,6 +23,8 @@ type Model struct {
 	sessions map[storage.Digest]storage.Session
 	consents map[storage.ConsentID]storage.Consent
 	keys     map[string]storage.Key
+	// keysVersion is how many commits have changed keys.
+	keysVersion uint64
 
 	clients        map[string]storage.Client
 	onces          map[storage.Digest]storage.Once
@@ -164,6 +166,17 @@ func (m *Model) Clients(ctx context.Context) (all []storage.Client, err error) {
 	return all, err
 }
 
+// HasOrigin implements storage.Store.
+func (m *Model) HasOrigin(ctx context.Context, origin string) (has bool, err error) {
+	err = m.locked(ctx, func() error {
+		for _, c := range m.clients {
+			has = has || slices.Contains(c.Origins, origin)
+		}
+		return nil
+	})
+	return has, err
+}
+
 // Seen implements storage.Store.
 func (m *Model) Seen(ctx context.Context, id storage.Digest) (seen bool, err error) {
 	err = m.locked(ctx, func() error {
@@ -211,6 +224,15 @@ func (m *Model) Keys(ctx context.Context) (all []storage.Key, err error) {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
 	return all, err
+}
+
+// KeysVersion implements storage.Store.
+func (m *Model) KeysVersion(ctx context.Context) (version uint64, err error) {
+	err = m.locked(ctx, func() error {
+		version = m.keysVersion
+		return nil
+	})
+	return version, err
 }
 
 // Ping implements storage.Store.

@@ -31,7 +31,7 @@ func nameless(c storage.Changes) bool {
 		slices.ContainsFunc(c.RefreshTokens, func(r storage.RefreshToken) bool { return r.ID.IsZero() }) ||
 		slices.ContainsFunc(c.Sessions, func(s storage.Session) bool { return s.ID.IsZero() }) ||
 		slices.ContainsFunc(c.Keys, func(k storage.Key) bool { return k.ID == "" }) ||
-		slices.ContainsFunc(slices.Concat(c.Clients, c.UpdateClients), func(c storage.Client) bool { return c.ID == "" }) ||
+		slices.ContainsFunc(slices.Concat(c.Clients, c.UpdateClients), func(c storage.Client) bool { return c.ID == "" || slices.Contains(c.Origins, "") }) ||
 		slices.ContainsFunc(c.Once, func(x storage.Once) bool { return x.ID.IsZero() }) ||
 		slices.ContainsFunc(c.PushedRequests, func(r storage.PushedRequest) bool { return r.ID.IsZero() }) ||
 		slices.ContainsFunc(c.DeviceCodes, func(d storage.DeviceCode) bool { return d.ID.IsZero() || d.UserCode == "" }) ||
@@ -127,14 +127,23 @@ func (m *Model) insertable(c storage.Changes) error {
 	return nil
 }
 
-// meets says whether the session is there, and what comes or is used once is
-// there for the first time.
+// meets says whether the session is there, the clients are as they were, and what
+// comes or is used once is there for the first time.
 func (m *Model) meets(c storage.Changes) error {
 	if _, ok := m.sessions[c.RequireSession]; !ok && !c.RequireSession.IsZero() {
 		return storage.ErrEnded
 	}
 	if c.RequireSID != "" && !slices.ContainsFunc(slices.Collect(maps.Values(m.sessions)), func(s storage.Session) bool { return s.SID == c.RequireSID }) {
 		return storage.ErrEnded
+	}
+	for _, want := range c.RequireClients {
+		client, ok := m.clients[want.ID]
+		if !ok {
+			return storage.ErrNotFound
+		}
+		if client.Version != want.Version {
+			return storage.ErrChanged
+		}
 	}
 	for i, x := range c.Once {
 		_, stored := m.onces[x.ID]
@@ -207,6 +216,14 @@ func (m *Model) updatable(c storage.Changes) error {
 		if _, ok := m.clients[client.ID]; !ok {
 			return storage.ErrNotFound
 		}
+	}
+	return nil
+}
+
+// room says whether there may be as many clients as there would be.
+func (m *Model) room(c storage.Changes) error {
+	if c.ClientLimit != 0 && len(m.clients)+len(c.Clients) > c.ClientLimit {
+		return storage.ErrFull
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func cloneKey(k storage.Key) storage.Key {
 }
 
 func cloneClient(c storage.Client) storage.Client {
-	c.Metadata = slices.Clone(c.Metadata)
+	c.Metadata, c.Origins = slices.Clone(c.Metadata), slices.Clone(c.Origins)
 	return c
 }
 

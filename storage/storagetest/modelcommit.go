@@ -28,7 +28,7 @@ func (m *Model) Commit(ctx context.Context, c storage.Changes) error {
 		if err := m.meets(c); err != nil {
 			return err
 		}
-		if err := cmp.Or(m.insertable(c), m.othersInsertable(c), m.updatable(c)); err != nil {
+		if err := cmp.Or(m.insertable(c), m.othersInsertable(c), m.updatable(c), m.room(c)); err != nil {
 			return err
 		}
 		m.spend(c)
@@ -94,10 +94,16 @@ func (m *Model) replace(c storage.Changes) {
 		m.sessionClients[sessionClientID{x.SID, x.ClientID}] = x
 	}
 	for _, consent := range c.Consents {
+		if before, ok := m.consents[consent.ConsentID]; ok {
+			consent = before.With(consent)
+		}
 		m.consents[consent.ConsentID] = cloneConsent(consent)
 	}
 	for _, k := range c.Keys {
 		m.keys[k.ID] = cloneKey(k)
+	}
+	if len(c.Keys)+len(c.DeleteKeys) > 0 {
+		m.keysVersion++
 	}
 }
 

@@ -47,6 +47,13 @@ func refusals() []refusal {
 		{"refresh token revoked", storage.ErrRevoked, func(c *storage.Changes) { aRefreshToken.spend(c, "of revoked") }},
 		{"session ended", storage.ErrEnded, func(c *storage.Changes) { c.RequireSession = storage.DigestOf("none") }},
 		{"session of that name ended", storage.ErrEnded, func(c *storage.Changes) { c.RequireSID = "none" }},
+		{"client missing", storage.ErrNotFound, func(c *storage.Changes) {
+			c.RequireClients = append(c.RequireClients, storage.ClientVersion{ID: "none"})
+		}},
+		{"client changed", storage.ErrChanged, func(c *storage.Changes) {
+			c.RequireClients = append(c.RequireClients, storage.ClientVersion{ID: "client", Version: "another"})
+		}},
+		{"no room for a client", storage.ErrFull, func(c *storage.Changes) { c.ClientLimit = 1 }},
 		{"decision for a missing grant", storage.ErrNotFound, func(c *storage.Changes) {
 			c.DecideDevice = &storage.DeviceDecision{ID: storage.DigestOf("device"), GrantID: "none"}
 		}},
@@ -96,6 +103,7 @@ func allOrNothing(f *fixture) {
 		u.clients = append([]string{id}, u.clients...)
 		u.sids = append([]string{id}, u.sids...)
 		u.userCodes = append([]string{newDeviceCode(id).UserCode}, u.userCodes...)
+		u.origins = append(newClient(id).Origins, u.origins...)
 	}
 	u.consents = append([]storage.ConsentID{{Subject: "new", ClientID: "new"}}, u.consents...)
 	before := u.snapshot(f.Context(), f.store)
@@ -124,13 +132,15 @@ func everything() storage.Changes {
 	changed := newSession("session")
 	changed.Subject = "bob"
 	client := newClient("client")
-	client.Metadata = []byte("{}")
+	client.Metadata, client.Origins, client.Version = []byte("{}"), []string{"https://other.example"}, "another"
 	return storage.Changes{
 		At:                 start.Add(9),
 		RedeemCode:         storage.DigestOf("code"),
 		RotateRefreshToken: storage.DigestOf("refresh"),
 		RequireSession:     storage.DigestOf("session"),
 		RequireSID:         "sid of session",
+		RequireClients:     []storage.ClientVersion{{ID: "client", Version: "version of client"}},
+		ClientLimit:        2,
 		Once:               []storage.Once{newOnce("new")},
 		DecideDevice:       &storage.DeviceDecision{ID: storage.DigestOf("device"), GrantID: "new"},
 		RedeemDeviceCode:   storage.DigestOf("device"),

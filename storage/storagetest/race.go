@@ -23,6 +23,9 @@ var raceRules = []rule{
 	{"one of 64 takes a user code", raceForUserCode},
 	{"nothing is issued after a sign-out, and no client is missed", raceSignOut},
 	{"no session has a name that was signed out", raceToSucceed},
+	{"one of 64 changes a client", raceToChange},
+	{"one of 64 takes the last place", raceForRoom},
+	{"all of 64 add to a consent", raceToAllow},
 	{"all of 64 commit what does not conflict", raceApart},
 }
 

@@ -43,6 +43,7 @@ var few = universe{
 	clients:   []string{"c", "d"},
 	sids:      []string{"s", "sc"},
 	userCodes: []string{"u0", "u1", "u2"},
+	origins:   []string{"https://a.example", "https://b.example"},
 }
 
 type random struct{ *rand.Rand }
@@ -65,7 +66,8 @@ func (r *random) operate(t *testing.T, store, model storage.Store) (what, got, w
 // reason is what a caller can tell of an error.
 func reason(err error) string {
 	for _, known := range []error{
-		storage.ErrNotFound, storage.ErrUsed, storage.ErrRevoked, storage.ErrExists, storage.ErrSeen, storage.ErrEnded, storage.ErrClosed,
+		storage.ErrNotFound, storage.ErrUsed, storage.ErrRevoked, storage.ErrExists, storage.ErrSeen, storage.ErrEnded,
+		storage.ErrChanged, storage.ErrFull, storage.ErrClosed,
 	} {
 		if errors.Is(err, known) {
 			return known.Error()
@@ -117,7 +119,7 @@ func (r *random) spend(c *storage.Changes) {
 }
 
 func (r *random) use(c *storage.Changes) {
-	switch r.IntN(5) {
+	switch r.IntN(7) {
 	case 0:
 		c.RequireSession = one(r, few.digests)
 	case 1:
@@ -128,6 +130,10 @@ func (r *random) use(c *storage.Changes) {
 		c.RedeemDeviceCode = one(r, few.digests)
 	case 4:
 		c.RequireSID = one(r, few.sids)
+	case 5:
+		c.RequireClients = append(c.RequireClients, storage.ClientVersion{ID: one(r, few.clients), Version: one(r, few.sids)})
+	case 6:
+		c.ClientLimit = 1 + r.IntN(len(few.clients))
 	}
 }
 
@@ -163,9 +169,7 @@ func (r *random) insertOfNone(c *storage.Changes) {
 	id := one(r, few.digests)
 	switch r.IntN(3) {
 	case 0:
-		client := newClient(one(r, few.clients))
-		client.CreatedAt = r.time()
-		c.Clients = append(c.Clients, client)
+		c.Clients = append(c.Clients, r.client())
 	case 1:
 		pushed := newPushedRequest("")
 		pushed.ID, pushed.ExpiresAt = id, r.timeOrNever()
@@ -184,7 +188,7 @@ func (r *random) upsert(c *storage.Changes) {
 		s.ID, s.SID, s.ExpiresAt = one(r, few.digests), one(r, append(few.sids, "")), r.timeOrNever()
 		c.Sessions = append(c.Sessions, s)
 	case 1:
-		consent := storage.Consent{ConsentID: one(r, few.consents), UpdatedAt: r.time()}
+		consent := storage.Consent{ConsentID: one(r, few.consents), UpdatedAt: r.time(), Scopes: []string{one(r, few.grants)}, Claims: []string{one(r, few.sids)}}
 		c.Consents = append(c.Consents, consent)
 	case 2:
 		k := newKey(one(r, few.grants))
@@ -195,10 +199,17 @@ func (r *random) upsert(c *storage.Changes) {
 		client.ExpiresAt = r.timeOrNever()
 		c.SessionClients = append(c.SessionClients, client)
 	case 4:
-		client := newClient(one(r, few.clients))
-		client.CreatedAt = r.time()
-		c.UpdateClients = append(c.UpdateClients, client)
+		c.UpdateClients = append(c.UpdateClients, r.client())
 	}
+}
+
+func (r *random) client() storage.Client {
+	client := newClient(one(r, few.clients))
+	client.CreatedAt, client.Version, client.Origins = r.time(), one(r, few.sids), nil
+	for range r.IntN(4) {
+		client.Origins = append(client.Origins, one(r, few.origins))
+	}
+	return client
 }
 
 func (r *random) remove(c *storage.Changes) {

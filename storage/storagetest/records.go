@@ -103,7 +103,7 @@ func bareRecords(f *fixture) {
 		Sessions:      []storage.Session{{ID: storage.DigestOf("session"), AMR: []string{}}},
 		Consents:      []storage.Consent{{ConsentID: storage.ConsentID{Subject: "", ClientID: "client"}}},
 		Keys:          []storage.Key{{ID: "empty", Material: []byte{}}, {ID: "nil"}},
-		Clients:       []storage.Client{{ID: "empty", Metadata: []byte{}}, {ID: "nil"}},
+		Clients:       []storage.Client{{ID: "empty", Metadata: []byte{}, Origins: []string{}}, {ID: "nil"}},
 		Once:          []storage.Once{{ID: storage.DigestOf("once")}},
 		PushedRequests: []storage.PushedRequest{
 			{ID: storage.DigestOf("values"), Form: map[string][]string{"nil": nil, "empty": {}, "": {""}}},
@@ -156,10 +156,10 @@ func readersCopy(f *fixture) {
 	keys[0].Material[0] = 'x'
 	client, err := f.store.Client(ctx, "client")
 	f.equal("Client", err, nil)
-	client.Metadata[0] = 'x'
+	client.Metadata[0], client.Origins[0] = 'x', "x"
 	clients, err := f.store.Clients(ctx)
 	f.equal("Clients", err, nil)
-	clients[0].Metadata[0] = 'x'
+	clients[0].Metadata[0], clients[0].Origins[0] = 'x', "x"
 	pushed, err := f.store.PushedRequest(ctx, c.PushedRequests[0].ID)
 	f.equal("PushedRequest", err, nil)
 	pushed.Form["scope"][0] = "x"
@@ -182,7 +182,7 @@ func writersCopy(f *fixture) {
 	c.Sessions[0].AMR[0] = "x"
 	c.Consents[0].Scopes[0], c.Consents[0].Claims[0], c.Consents[0].Resources[0] = "x", "x", "x"
 	c.Keys[0].Material[0] = 'x'
-	c.Clients[0].Metadata[0] = 'x'
+	c.Clients[0].Metadata[0], c.Clients[0].Origins[0] = 'x', "x"
 	c.PushedRequests[0].Form["scope"][0] = "x"
 	c.PushedRequests[0].Form["x"] = nil
 	c.DeviceCodes[0].Scopes[0], c.DeviceCodes[0].Audience[0] = "x", "x"
@@ -190,7 +190,7 @@ func writersCopy(f *fixture) {
 
 	updated := []storage.Client{newClient("client")}
 	f.commit(storage.Changes{UpdateClients: updated})
-	updated[0].Metadata[0] = 'x'
+	updated[0].Metadata[0], updated[0].Origins[0] = 'x', "x"
 	f.holdsOneOfEach()
 }
 
@@ -225,6 +225,7 @@ var universeOfOne = universe{
 	clients:   []string{"client"},
 	sids:      []string{"sid of session"},
 	userCodes: []string{"user code of device"},
+	origins:   []string{"https://client.example", "https://shared.example"},
 }
 
 func missing(f *fixture) {

@@ -17,6 +17,7 @@ type universe struct {
 	clients   []string
 	sids      []string
 	userCodes []string
+	origins   []string
 }
 
 // snapshot is all that a store answers. Errors but ErrNotFound are in it too.
@@ -57,6 +58,11 @@ func (u universe) snapshot(ctx context.Context, s storage.Store) snapshot {
 	for _, userCode := range u.userCodes {
 		code, err := s.DeviceCodeOf(ctx, userCode)
 		all.note("device code of "+userCode, err, code)
+	}
+	for _, origin := range u.origins {
+		if has, err := s.HasOrigin(ctx, origin); has || err != nil {
+			all.note("origin "+origin, err)
+		}
 	}
 	clients, err := s.Clients(ctx)
 	all.note("clients", err, clients)
