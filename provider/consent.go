@@ -34,10 +34,7 @@ func (p *Provider) handleConsent(w http.ResponseWriter, r *http.Request) {
 	// 3. The decision.
 	switch in.form.Get("decision") {
 	case "allow":
-		if err := p.rememberConsent(ctx, work, session.Subject, in.a); err != nil {
-			p.authorizeError(w, r, in.a, err)
-			return
-		}
+		p.rememberConsent(work, session.Subject, in.a)
 		p.grant(ctx, w, r, in.a, session)
 	case "deny":
 		p.log.InfoContext(ctx, "consent denied", "sub", session.Subject, "client", in.a.client.ID)
@@ -119,20 +116,16 @@ func claimAllowed(consent storage.Consent, name string) bool {
 	return slices.Contains(consent.Claims, name) || slices.Contains(consent.Scopes, scopeOf(name))
 }
 
-// rememberConsent adds what the request asks for to what the user allowed before.
-func (p *Provider) rememberConsent(ctx context.Context, work *work, subject string, a *authorization) error {
-	allowed, err := p.allowedBefore(ctx, subject, a.client.ID)
-	if err != nil {
-		return err
-	}
+// rememberConsent notes what the request asks for. The store adds it to what the
+// user allowed before, and at the same moment elsewhere.
+func (p *Provider) rememberConsent(work *work, subject string, a *authorization) {
 	work.onSuccess.Consents = append(work.onSuccess.Consents, storage.Consent{
 		ConsentID: storage.ConsentID{Subject: subject, ClientID: a.client.ID},
-		Scopes:    union(allowed.Scopes, a.scopes),
-		Claims:    union(allowed.Claims, a.beyondScopes()),
-		Resources: union(allowed.Resources, p.otherResources(a)),
+		Scopes:    a.scopes,
+		Claims:    a.beyondScopes(),
+		Resources: p.otherResources(a),
 		UpdatedAt: work.now,
 	})
-	return nil
 }
 
 // union is a and what b has beyond it.
