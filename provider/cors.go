@@ -1,10 +1,10 @@
 package provider
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 )
 
 // openToAll lets every origin read what is public.
@@ -19,12 +19,21 @@ func openToAll(next http.HandlerFunc) http.HandlerFunc {
 // openToClients lets the origins of registered redirect URIs call an endpoint
 // from a browser, on errors too, and no others. Credentials (cookies) are
 // never allowed: these endpoints know tokens and client secrets only.
+//
+// If it cannot be found out whether the origin is one, the request goes no
+// further: its script could not read the answer, and what it spends, a code say,
+// would be lost.
 func (p *Provider) openToClients(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Add("Vary", "Origin")
 		origin := r.Header.Get("Origin")
-		if p.origins.has(origin) {
+		allowed, err := p.knownOrigin(r.Context(), origin)
+		if err != nil {
+			p.tokenError(w, r, err)
+			return
+		}
+		if allowed {
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, DPoP-Nonce, Retry-After")
 		}
@@ -46,46 +55,49 @@ func preflight(methods string) http.HandlerFunc {
 	}
 }
 
-// origins are the web origins of all redirect URIs (RFC 6454 §4), of the
-// configuration's clients and of those that registered themselves. They are
-// kept beside the store, since every preflight asks and names no client: filled
-// from it at the start, and changed by whoever changes a registration. That is
-// right as long as one process has the store, as a bolt store has it.
-type origins struct {
-	mu    sync.RWMutex
-	count map[string]int // how many redirect URIs have it
-}
-
-// has reports whether a client has the origin.
-func (o *origins) has(origin string) bool {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
-	return o.count[origin] > 0
-}
-
-// add counts the origins of a client that comes.
-func (o *origins) add(redirectURIs []string) { o.change(redirectURIs, 1) }
-
-// remove counts the origins of a client that goes: each stays as long as
-// another client has it.
-func (o *origins) remove(redirectURIs []string) { o.change(redirectURIs, -1) }
-
-func (o *origins) change(redirectURIs []string, by int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.count == nil {
-		o.count = map[string]int{}
+// knownOrigin reports whether a web origin (RFC 6454 §4) is that of a redirect
+// URI: of a client of the configuration, or of one that registered itself, which
+// the store knows, whichever process registered it.
+func (p *Provider) knownOrigin(ctx context.Context, origin string) (bool, error) {
+	switch {
+	case p.origins[origin]:
+		return true, nil
+	case !wellFormedOrigin(origin): // nobody's: the store is not asked
+		return false, nil
 	}
+	return p.store.HasOrigin(ctx, origin)
+}
+
+// maxOrigin is longer than every origin with a name that the DNS can have (RFC
+// 1035 §2.3.4), and so than those of browsers.
+const maxOrigin = 300
+
+// wellFormedOrigin reports whether a browser may have written the origin.
+func wellFormedOrigin(origin string) bool {
+	if len(origin) > maxOrigin || strings.ContainsFunc(origin, notVisible) {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err == nil && isWeb(u) && webOrigin(u) == origin
+}
+
+// isWeb reports whether a URL has a web origin.
+func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
+
+// originsOf are the web origins of redirect URIs, each once. Those of an app's own
+// scheme have none.
+func originsOf(redirectURIs []string) []string {
+	var all []string
 	for _, raw := range redirectURIs {
 		u, err := url.Parse(raw)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		if err != nil || !isWeb(u) {
 			continue
 		}
-		origin := webOrigin(u)
-		if o.count[origin] += by; o.count[origin] == 0 {
-			delete(o.count, origin)
+		if origin := webOrigin(u); len(origin) <= maxOrigin {
+			all = union(all, []string{origin})
 		}
 	}
+	return all
 }
 
 // webOrigin is how a browser writes the origin: lower case, no default port.

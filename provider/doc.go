@@ -41,6 +41,11 @@
 // work, which the store applies or refuses as a whole, so a code is redeemed at
 // most once, whatever the concurrency.
 //
+// Several providers may share a store. What must hold for all of them is decided
+// there, at the commit: who redeems a code, who registers the last client that
+// there is room for, whose change of a client comes first. What a provider keeps
+// of the store in memory it asks about again before it relies on it.
+//
 // # Reading order
 //
 //	config.go         what a provider is told: clients, users, lifetimes
@@ -64,7 +69,8 @@
 //	                  an algorithm of two names
 //	register.go       registration, numbered; registerdocument.go: what it reads;
 //	                  registrar.go: who may; validateclient.go: the checks, for the
-//	                  configuration too; registry.go: how clients are found
+//	                  configuration too; registry.go: how clients are found;
+//	                  cors.go: whose scripts may call
 //	device.go         the device grant; devicepage.go: its page; visitorlimit.go: how
 //	                  often a visitor may try; stranger.go: how often, whom nobody knows
 //	pages.go          the pages; pagewords.go: what they say of scopes and errors

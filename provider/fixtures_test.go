@@ -247,6 +247,13 @@ func (s *faultyStore) Clients(ctx context.Context) ([]storage.Client, error) {
 	return s.Store.Clients(ctx)
 }
 
+func (s *faultyStore) HasOrigin(ctx context.Context, origin string) (bool, error) {
+	if err := s.fault("HasOrigin"); err != nil {
+		return false, err
+	}
+	return s.Store.HasOrigin(ctx, origin)
+}
+
 func (s *faultyStore) Keys(ctx context.Context) ([]storage.Key, error) {
 	if err := s.fault("Keys"); err != nil {
 		return nil, err

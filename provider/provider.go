@@ -35,9 +35,10 @@ type Provider struct {
 	requests Requests
 	// scopeTexts are the consent page's words for the operator's own scopes.
 	scopeTexts map[string]string
-	origins    origins
-	registrar  *registrar
-	demoUsers  []string
+	// origins are the web origins of the configuration's clients; see cors.go.
+	origins   map[string]bool
+	registrar *registrar
+	demoUsers []string
 
 	// userCodeGuesses bounds how many user codes are tried (RFC 8628 §5.1).
 	userCodeGuesses *visitorLimit
@@ -84,7 +85,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	p := &Provider{
 		issuer: cfg.Issuer, explain: cfg.Explain, log: cfg.Logger, store: cfg.Store,
 		lifetimes: cfg.Lifetimes.or(defaultLifetimes),
-		clients:   map[string]*client{}, scopeTexts: map[string]string{},
+		clients:   map[string]*client{}, scopeTexts: map[string]string{}, origins: map[string]bool{},
 		userCodeGuesses: newVisitorLimit(guessRate, guessBurst, rate.NewLimiter(allGuessRate, allGuessBurst)),
 		strangers:       newVisitorLimit(strangerRate, strangerBurst, nil),
 		scopes:          append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
@@ -101,7 +102,9 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	}
 	for _, c := range cfg.Clients {
 		p.clients[c.ID] = newClient(c, p.lifetimes, p.scopes)
-		p.origins.add(c.RedirectURIs)
+		for _, origin := range originsOf(c.RedirectURIs) {
+			p.origins[origin] = true
+		}
 		if c.ResourceServer != "" {
 			p.resources = union(p.resources, []string{c.ResourceServer})
 		}
@@ -166,7 +169,8 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 	p.subjects = &subjects{key: p.keys.derive("pairwise subject"), sessionKey: p.keys.derive("pairwise session")}
 	p.tokens = newTokens(p.issuer, p.keys, p.subjects, engine)
 	p.oauth = newEngine(p, engine)
-	if err := p.loadRegistrations(ctx, cfg.Registration); err != nil {
+	p.registrar = newRegistrar(cfg.Registration)
+	if err := p.loadRegistrations(ctx); err != nil {
 		return err
 	}
 	document, err := p.metadata()

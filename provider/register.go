@@ -72,19 +72,18 @@ func (p *Provider) handleRegister(w http.ResponseWriter, r *http.Request) {
 	// 3. The record, with a secret if the client uses one, and a registration
 	//    access token. RFC 7591 §3.2.1, RFC 7592 §3.
 	token := randomString(32)
-	record := storage.Client{ID: id, RegistrationToken: storage.DigestOf(token), CreatedAt: work.now, UpdatedAt: work.now}
-	secret := p.renewSecret(&record, &metadata, work.now)
-	if record.Metadata, err = json.Marshal(metadata); err != nil {
+	record := storage.Client{ID: id, RegistrationToken: storage.DigestOf(token), CreatedAt: work.now}
+	secret, err := p.writeRecord(&record, &metadata, work.now)
+	if err != nil {
 		p.registrationError(w, r, err)
 		return
 	}
 	// 4. Store it, if there is room for one more.
-	work.onSuccess.Clients = append(work.onSuccess.Clients, record)
-	if err := p.registrar.add(func() error { return work.commit(ctx) }); err != nil {
-		p.registrationError(w, r, err)
+	work.onSuccess.Clients, work.onSuccess.ClientLimit = []storage.Client{record}, p.registrar.limit
+	if err := work.commit(ctx); err != nil {
+		p.registrationError(w, r, p.registrar.translate(err))
 		return
 	}
-	p.origins.add(metadata.RedirectURIs)
 	p.log.InfoContext(ctx, "client registered", "client", id)
 	// 5. Answer with all that is registered, defaults included.
 	p.writeRegistration(w, r, http.StatusCreated, registration{record, token, secret})
@@ -184,6 +183,19 @@ func (c *Client) calledURIs() (all []struct{ field, uri string }) {
 	}
 	return all
 }
+
+// writeRecord puts a client's metadata into its record, as what the record is from
+// now on, and returns the secret if it gives the client one.
+func (p *Provider) writeRecord(record *storage.Client, c *Client, now time.Time) (secret string, err error) {
+	secret = p.renewSecret(record, c, now)
+	record.Origins = originsOf(c.RedirectURIs)
+	record.Version, record.UpdatedAt = newVersion(), now
+	record.Metadata, err = json.Marshal(*c)
+	return secret, err
+}
+
+// newVersion is a storage.Client's. Nobody guesses it, and none comes twice.
+func newVersion() string { return randomString(12) }
 
 // renewSecret gives the record a new secret and returns it if the client needs
 // one and has none, or one that has expired or is of another kind. Only its

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func (p *Provider) handleRegistration(w http.ResponseWriter, r *http.Request) {
 	case http.MethodPut:
 		p.replaceRegistration(w, r, record, token)
 	case http.MethodDelete:
-		p.deleteRegistration(w, r)
+		p.deleteRegistration(w, r, record)
 	default:
 		p.writeRegistration(w, r, http.StatusOK, registration{record: record, token: token})
 	}
@@ -80,44 +81,71 @@ func (p *Provider) replaceRegistration(w http.ResponseWriter, r *http.Request, r
 		p.registrationError(w, r, err)
 		return
 	}
-	// 3. One change after the other, each on top of what is stored by then.
-	p.registrar.changing.Lock()
-	defer p.registrar.changing.Unlock()
-	record, before, err := p.currentRegistration(r)
+	// 3. Store it in the place of what was read. Where another change came first,
+	//    this one is made anew, on top of that.
+	var secret string
+	for attempt := 1; ; attempt++ {
+		secret, err = p.storeReplacement(ctx, work, &record, metadata)
+		if !errors.Is(err, storage.ErrChanged) {
+			break
+		}
+		if attempt == registrationAttempts {
+			w.Header().Set("Retry-After", "1")
+			err = errKeepsChanging
+			break
+		}
+		if record, err = p.currentRegistration(r, document); err != nil {
+			break
+		}
+	}
 	if err != nil {
 		p.registrationError(w, r, err)
 		return
 	}
-	if wrong := metadata.checkSameSector(&before.Client); wrong != nil {
-		p.registrationError(w, r, wrong.refusal())
-		return
-	}
-	secret := p.renewSecret(&record, &metadata, work.now)
-	record.UpdatedAt = work.now
-	if record.Metadata, err = json.Marshal(metadata); err != nil {
-		p.registrationError(w, r, err)
-		return
-	}
-	work.onSuccess.UpdateClients = append(work.onSuccess.UpdateClients, record)
-	if err := work.commit(ctx); err != nil {
-		p.registrationError(w, r, err)
-		return
-	}
-	p.origins.add(metadata.RedirectURIs)
-	p.origins.remove(before.RedirectURIs)
 	p.log.InfoContext(ctx, "client registration replaced", "client", record.ID)
 	p.writeRegistration(w, r, http.StatusOK, registration{record, token, secret})
 }
 
-// currentRegistration returns the record as it is by now, if it is still there,
-// and the client in it. The caller holds registrar.changing.
-func (p *Provider) currentRegistration(r *http.Request) (storage.Client, *client, error) {
-	record, _, err := p.authenticateRegistration(r)
+// registrationAttempts is how often a change of a registration that others overtook
+// is tried. Each time one of them succeeded, so as many changes at once all do.
+const registrationAttempts = 32
+
+// errKeepsChanging is for who has changed a registration in vain.
+var errKeepsChanging = refuse(
+	&fosite.RFC6749Error{ErrorField: "temporarily_unavailable", CodeField: http.StatusConflict},
+	check{
+		What:    "Other requests changed the registration again and again before this one could. Nothing of it is stored. Try again.",
+		Section: rfc("7592", "2.2"),
+	},
+)
+
+// storeReplacement stores metadata in the place of a client's, if the stored
+// record is still the one that was read: storage.ErrChanged. It makes the record
+// what is stored then, and returns the secret if the client gets one.
+func (p *Provider) storeReplacement(ctx context.Context, work *work, record *storage.Client, metadata Client) (secret string, err error) {
+	before, err := p.registeredClient(*record)
 	if err != nil {
-		return record, nil, err
+		return "", err
 	}
-	c, err := p.registeredClient(record)
-	return record, c, err
+	if wrong := metadata.checkSameSector(&before.Client); wrong != nil {
+		return "", wrong.refusal()
+	}
+	work.onSuccess.RequireClients = []storage.ClientVersion{{ID: record.ID, Version: record.Version}}
+	if secret, err = p.writeRecord(record, &metadata, work.now); err != nil {
+		return "", err
+	}
+	work.onSuccess.UpdateClients = []storage.Client{*record}
+	return secret, work.commit(ctx)
+}
+
+// currentRegistration returns the record as it is by now, if it is still there
+// and the document may replace it.
+func (p *Provider) currentRegistration(r *http.Request, document jsonObject) (storage.Client, error) {
+	record, _, err := p.authenticateRegistration(r)
+	if err == nil {
+		err = checkUpdate(document, record)
+	}
+	return record, err
 }
 
 // checkUpdate: RFC 7592 §2.2 says what must be in an update and what must not.
@@ -147,15 +175,8 @@ func checkUpdate(document jsonObject, record storage.Client) error {
 
 // deleteRegistration serves DELETE. With the client all that was issued to it
 // is dead at once: nothing of it is taken any more (remainingParty).
-func (p *Provider) deleteRegistration(w http.ResponseWriter, r *http.Request) {
+func (p *Provider) deleteRegistration(w http.ResponseWriter, r *http.Request, record storage.Client) {
 	ctx, work := p.begin(r.Context())
-	p.registrar.changing.Lock()
-	defer p.registrar.changing.Unlock()
-	record, before, err := p.currentRegistration(r)
-	if err != nil {
-		p.registrationError(w, r, err)
-		return
-	}
 	work.onSuccess.DeleteClients = append(work.onSuccess.DeleteClients, record.ID)
 	for subject := range p.users.bySub {
 		work.onSuccess.DeleteConsents = append(work.onSuccess.DeleteConsents, storage.ConsentID{Subject: subject, ClientID: record.ID})
@@ -164,8 +185,6 @@ func (p *Provider) deleteRegistration(w http.ResponseWriter, r *http.Request) {
 		p.registrationError(w, r, err)
 		return
 	}
-	p.registrar.grow(-1)
-	p.origins.remove(before.RedirectURIs)
 	p.log.InfoContext(ctx, "client deleted", "client", record.ID)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")

@@ -2,10 +2,10 @@ package provider
 
 import (
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ory/fosite"
@@ -50,28 +50,16 @@ func (r *Registration) check() *problem {
 	return nil
 }
 
-// registrar decides who may register and how many.
+// registrar says who may register and how many.
 type registrar struct {
 	enabled        bool
 	initialToken   storage.Digest // zero: none is asked for
 	secretLifetime time.Duration
 	limit          int
-
-	// changing is held while a registered client is changed or deleted: what
-	// the next one reads is what the last one wrote, secrets and origins alike.
-	// Of two processes on one store the last one would win.
-	changing sync.Mutex
-
-	counting sync.Mutex
-	count    int
 }
 
-// newRegistrar makes the registrar of a store that holds count clients.
-func newRegistrar(r Registration, count int) *registrar {
-	made := &registrar{
-		enabled: r.On(), secretLifetime: time.Duration(r.SecretLifetime),
-		limit: r.MaxClients, count: count,
-	}
+func newRegistrar(r Registration) *registrar {
+	made := &registrar{enabled: r.On(), secretLifetime: time.Duration(r.SecretLifetime), limit: r.MaxClients}
 	if made.limit == 0 {
 		made.limit = defaultMaxClients
 	}
@@ -96,30 +84,15 @@ func (g *registrar) checkInitialToken(r *http.Request) error {
 	return nil
 }
 
-// add runs store unless there are as many clients as there may be.
-func (g *registrar) add(store func() error) error {
-	if !g.grow(1) {
-		base := *fosite.ErrAccessDenied
-		return refuse(&base, check{
-			What: fmt.Sprintf("No more clients can register: there are %d, as many as there may be (max_clients).", g.limit), Section: rfc("7591", "5"),
-		})
+// translate makes an answer of the store's refusal to hold more clients than there
+// may be. The store counts them, for all processes that share it.
+func (g *registrar) translate(err error) error {
+	if !errors.Is(err, storage.ErrFull) {
+		return err
 	}
-	err := store()
-	if err != nil {
-		g.grow(-1)
-	}
-	return err
-}
-
-// grow counts clients that come or go, and reports whether that may be.
-func (g *registrar) grow(by int) bool {
-	g.counting.Lock()
-	defer g.counting.Unlock()
-	if by > 0 && g.count+by > g.limit {
-		return false
-	}
-	g.count += by
-	return true
+	return refuse(fosite.ErrAccessDenied, check{
+		What: fmt.Sprintf("No more clients can register: there are %d, as many as there may be (max_clients).", g.limit), Section: rfc("7591", "5"),
+	})
 }
 
 // headerToken is the token of the Authorization header, RFC 6750 §2.1; "" if

@@ -37,21 +37,57 @@ func (p *Provider) namedClient(ctx context.Context, id string, unknown error) (*
 	return c, err
 }
 
-// loadRegistrations makes ready for the clients that registered themselves
-// before and for those that will.
-func (p *Provider) loadRegistrations(ctx context.Context, r Registration) error {
+// maxFilled is how many records loadRegistrations writes at once.
+const maxFilled = 100
+
+// loadRegistrations makes ready for the clients that registered themselves before:
+// all can be read, and say their origins. Records of before there were any do not.
+func (p *Provider) loadRegistrations(ctx context.Context) error {
 	stored, err := p.store.Clients(ctx)
 	if err != nil {
 		return fmt.Errorf("read clients: %w", err)
 	}
+	var stale []storage.Client
 	for _, record := range stored {
 		c, err := p.registeredClient(record)
 		if err != nil {
 			return err
 		}
-		p.origins.add(c.RedirectURIs)
+		if origins := originsOf(c.RedirectURIs); !slices.Equal(record.Origins, origins) {
+			record.Origins = origins
+			stale = append(stale, record)
+		}
 	}
-	p.registrar = newRegistrar(r, len(stored))
+	for batch := range slices.Chunk(stale, maxFilled) {
+		if err := p.fillOrigins(ctx, batch); err != nil {
+			return fmt.Errorf("store the origins of clients: %w", err)
+		}
+	}
+	return nil
+}
+
+// fillOrigins stores records that were given origins. If another process changed
+// one of them, or deleted it, meanwhile, they are done one by one, without that
+// one: whoever writes a record, writes its origins.
+func (p *Provider) fillOrigins(ctx context.Context, records []storage.Client) error {
+	var c storage.Changes
+	for _, record := range records {
+		c.RequireClients = append(c.RequireClients, storage.ClientVersion{ID: record.ID, Version: record.Version})
+		record.Version = newVersion()
+		c.UpdateClients = append(c.UpdateClients, record)
+	}
+	err := p.store.Commit(ctx, c)
+	switch {
+	case !errors.Is(err, storage.ErrChanged) && !errors.Is(err, storage.ErrNotFound):
+		return err
+	case len(records) == 1:
+		return nil
+	}
+	for i := range records {
+		if err := p.fillOrigins(ctx, records[i:i+1]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
