@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -20,12 +21,13 @@ type metadata struct {
 	JWKSURI               string   `json:"jwks_uri"`
 	SendsIssuer           bool     `json:"authorization_response_iss_parameter_supported"`
 	Algorithms            []string `json:"id_token_signing_alg_values_supported"`
+	Grants                []string `json:"grant_types_supported"`
 }
 
 // provider is what was learned of it before the run.
 type provider struct {
 	metadata
-	verifier *verifier
+	keys *keySet
 	// authorize is the authorization request but for what each flow makes anew.
 	authorize string
 }
@@ -49,11 +51,53 @@ func discover(ctx context.Context, w *wire, cfg *Config) (*provider, error) {
 	if err := e.readJSON(ctx, p.JWKSURI, &keys); err != nil {
 		return nil, err
 	}
-	p.verifier = newVerifier(p, keys, cfg.ClientID)
+	p.keys = newKeySet(keys, p.Algorithms)
 	var err error
 	p.authorize, err = authorizationRequest(p.AuthorizationEndpoint, cfg)
 	return p, err
 }
+
+// choose leaves out what the provider does not offer, or refuses it if it was
+// asked for by name.
+func (p *provider) choose(cfg *Config, report *Report) error {
+	asked := cfg.Operations
+	if asked == nil {
+		asked = Operations()
+	}
+	var offered []Operation
+	for _, operation := range asked {
+		why := p.lacks(operation)
+		switch {
+		case why == "":
+			offered = append(offered, operation)
+		case cfg.Operations != nil:
+			return fmt.Errorf("%s: %w: %s", operation, ErrNotOffered, why)
+		default:
+			if report.Skipped == nil {
+				report.Skipped = map[Operation]string{}
+			}
+			report.Skipped[operation] = why
+		}
+	}
+	cfg.Operations = offered
+	return nil
+}
+
+// lacks says why an operation cannot be run; "" if it can.
+func (p *provider) lacks(operation Operation) string {
+	switch {
+	case operation == Refresh && !p.offers("refresh_token"),
+		operation == ClientCredentials && !p.offers("client_credentials"):
+		return "the grant is not in the metadata's grant_types_supported"
+	case operation == Introspection && p.IntrospectionEndpoint == "":
+		return "the metadata has no introspection_endpoint"
+	}
+	return ""
+}
+
+// offers reports whether the metadata names the grant. Without a list it is
+// authorization_code and implicit (RFC 8414 §2).
+func (p *provider) offers(grant string) bool { return slices.Contains(p.Grants, grant) }
 
 // authorizationRequest is the part of it that all flows share. RFC 6749 §4.1.1.
 func authorizationRequest(endpoint string, cfg *Config) (string, error) {

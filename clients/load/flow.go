@@ -14,6 +14,8 @@ type tokens struct {
 	Type    string `json:"token_type"`
 	Refresh string `json:"refresh_token"`
 	ID      string `json:"id_token"`
+
+	nonce string // of the flow
 }
 
 // flow signs in once, as a browser and a client would together.
@@ -49,7 +51,8 @@ func (w *worker) flow() (tokens, error) {
 	if got.ID == "" {
 		return tokens{}, failf("no ID token", "the token response has none")
 	}
-	return got, w.op.verifier.verify(got.ID, nonce, got.Access)
+	got.nonce = nonce
+	return got, w.verifier.verify(got.ID, nonce, got.Access, false)
 }
 
 // checkResponse returns the code of an authorization response.

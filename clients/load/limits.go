@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -8,43 +9,198 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Limits are what this machine can do at best, measured in the same run. They are
-// what the figures of another machine, or of a busier hour, can be compared by.
+// what makes figures of different machines, or hours, comparable.
 type Limits struct {
 	// RSA is one RSA-2048 signature on one core, ECDSA one ES256 signature.
 	RSA   time.Duration `json:"rsa_2048_signature_ns"`
 	ECDSA time.Duration `json:"es256_signature_ns"`
+	// Commit is what a commit costs an embedded store like bbolt: two writes, each
+	// of which waits for the disk. The median, measured in Dir.
+	Commit time.Duration `json:"synced_commit_ns"`
+	Dir    string        `json:"synced_commit_dir"`
+	// Exchanges are how many HTTP exchanges per second this client has with a
+	// trivial handler in this process, on all cores, by how many run at once.
+	Exchanges map[int]float64 `json:"http_exchanges_per_second"`
+
+	sign func() // makes one RSA-2048 signature
 }
 
 // limitTime is how long each limit is measured.
-const limitTime = 300 * time.Millisecond
+const limitTime = 400 * time.Millisecond
 
-func measureLimits(ctx context.Context, _ *Config) Limits {
+func measureLimits(ctx context.Context, cfg *Config) (*Limits, error) {
+	l := &Limits{Exchanges: map[int]float64{}, Dir: cfg.Dir}
+	sign, err := newSignature()
+	if err != nil {
+		return nil, err
+	}
+	l.sign, l.RSA = sign, best(ctx, 5, sign)
 	digest := sha256.Sum256([]byte("what is signed"))
-	var l Limits
-	if key, err := rsa.GenerateKey(rand.Reader, 2048); err == nil {
-		l.RSA = best(ctx, 10, func() { _, _ = rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]) })
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
 	}
-	if key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err == nil {
-		l.ECDSA = best(ctx, 100, func() { _, _ = ecdsa.SignASN1(rand.Reader, key, digest[:]) })
+	l.ECDSA = best(ctx, 100, func() { _, _ = ecdsa.SignASN1(rand.Reader, ecKey, digest[:]) })
+
+	if l.Dir == "" {
+		l.Dir = os.TempDir()
 	}
-	return l
+	if l.Commit, err = commitTime(ctx, l.Dir); err != nil {
+		return nil, err
+	}
+	for _, operation := range cfg.Operations {
+		n := cfg.atOnce(operation)
+		if _, known := l.Exchanges[n]; known {
+			continue
+		}
+		if l.Exchanges[n], err = exchangeRate(ctx, cfg, n); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
 }
 
-// best is how long f takes when nothing disturbs it: the best of many batches.
+// newSignature returns a function that makes one RSA-2048 signature.
+func newSignature() (func(), error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256([]byte("what is signed"))
+	return func() { _, _ = rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]) }, nil
+}
+
+// sampleEvery is how often a signature is measured beside the load.
+const sampleEvery = 200 * time.Millisecond
+
+// underLoad measures signatures beside the load until ctx ends, by their CPU time.
+// It is longer than that of a machine at rest: processors share caches, power and,
+// where one core has two threads, its units. The server suffers from that just as
+// much, so this is the fairer measure of its CPU time.
+func underLoad(ctx context.Context, sign func()) (median time.Duration) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var samples []time.Duration
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if len(samples) == 0 {
+				return 0
+			}
+			slices.Sort(samples)
+			return samples[len(samples)/2]
+		}
+		before, known := threadCPU()
+		sign()
+		if after, _ := threadCPU(); known {
+			samples = append(samples, after-before)
+		}
+	}
+}
+
+// best is how long f takes when nothing disturbs it: the best of many batches, by
+// CPU time where that is known, since others may be at work here.
 func best(ctx context.Context, batch int, f func()) time.Duration {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	fastest := time.Duration(-1)
 	for end := time.Now().Add(limitTime); time.Now().Before(end) && ctx.Err() == nil; {
 		start := time.Now()
+		before, known := threadCPU()
 		for range batch {
 			f()
 		}
-		if took := time.Since(start) / time.Duration(batch); fastest < 0 || took < fastest {
+		took := time.Since(start)
+		if after, _ := threadCPU(); known {
+			took = after - before
+		}
+		if took /= time.Duration(batch); fastest < 0 || took < fastest {
 			fastest = took
 		}
 	}
 	return max(fastest, 0)
+}
+
+// commitTime writes as bbolt does: the changed pages, then the page that makes them
+// count, into a file that does not grow.
+func commitTime(ctx context.Context, dir string) (time.Duration, error) {
+	file, err := os.CreateTemp(dir, "oidclab-bench-*")
+	if err != nil {
+		return 0, fmt.Errorf("measure a synced write: %w", err)
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	pages := bytes.Repeat([]byte{1}, 4*4096)
+	if _, err := file.WriteAt(pages, 4096); err != nil {
+		return 0, fmt.Errorf("measure a synced write: %w", err)
+	}
+	var took []time.Duration
+	for end := time.Now().Add(limitTime); len(took) == 0 || time.Now().Before(end) && ctx.Err() == nil; {
+		start := time.Now()
+		for _, part := range []struct {
+			data []byte
+			at   int64
+		}{{pages, 4096}, {pages[:4096], 0}} {
+			if _, err := file.WriteAt(part.data, part.at); err != nil {
+				return 0, fmt.Errorf("measure a synced write: %w", err)
+			}
+			if err := syncData(file); err != nil {
+				return 0, fmt.Errorf("measure a synced write: %w", err)
+			}
+		}
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	return took[len(took)/2], nil
+}
+
+// exchangeRate is how many exchanges per second n workers have with a handler that
+// does nothing.
+func exchangeRate(ctx context.Context, cfg *Config, n int) (float64, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("measure HTTP on this machine: %w", err)
+	}
+	server := &http.Server{ReadHeaderTimeout: cfg.Timeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"active":true}`))
+	})}
+	defer server.Close()
+	go server.Serve(ln) //nolint:errcheck // it ends when it is closed
+
+	wire := newWire(cfg)
+	defer wire.close()
+	url := "http://" + ln.Addr().String() + "/"
+	start, end := time.Now(), time.Now().Add(limitTime)
+	var done atomic.Int64
+	var group sync.WaitGroup
+	for range n {
+		group.Go(func() {
+			e := &exchange{wire: wire}
+			for ctx.Err() == nil && time.Now().Before(end) {
+				e.begin("POST", url).SetBodyString("token=0123456789012345678901234567890123456789012")
+				if e.do("trivial handler") != nil {
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	return float64(done.Load()) / time.Since(start).Seconds(), nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -18,10 +19,18 @@ type Operation string
 const (
 	// Flows are whole sign-ins: code and PKCE, a login form, an ID token.
 	Flows Operation = "flows"
+	// Refresh redeems a refresh token, each worker the one that it got last.
+	Refresh Operation = "refresh"
+	// ClientCredentials is the grant without a user.
+	ClientCredentials Operation = "client-credentials"
+	// Introspection asks about an access token that is good.
+	Introspection Operation = "introspection"
 )
 
 // Operations returns all of them, in the order in which they run.
-func Operations() []Operation { return []Operation{Flows} }
+func Operations() []Operation {
+	return []Operation{Flows, Refresh, ClientCredentials, Introspection}
+}
 
 // The ways for a client to authenticate at the token endpoint (RFC 6749 §2.3.1).
 const (
@@ -45,7 +54,7 @@ type Config struct {
 	// Scopes are asked for in every flow.
 	Scopes []string
 
-	// Operations to run; nil means all.
+	// Operations to run; nil means all that the provider offers.
 	Operations []Operation
 	// Flows is how many flows to run; zero means as many as Duration allows.
 	Flows int
@@ -53,13 +62,21 @@ type Config struct {
 	Duration time.Duration
 	// Warmup is how long each operation runs before it is measured.
 	Warmup time.Duration
-	// Concurrency is how many flows run at once.
-	Concurrency int
+	// Concurrency is how many flows run at once, TokenConcurrency how many of the
+	// other operations; zero means as many.
+	Concurrency, TokenConcurrency int
 	// Timeout bounds each exchange; zero means 10 s.
 	Timeout time.Duration
 
 	// TLS is for https; nil means the system's authorities.
 	TLS *tls.Config
+	// Processors is how many this process may use at once while it measures; zero
+	// means all. Where the server is on the same machine, one is enough, and the
+	// cheapest: nothing waits for another processor.
+	Processors int
+	// Dir is where the time of a synced write is measured; empty means the
+	// directory for temporary files.
+	Dir string
 	// ServerPID is the process whose CPU time and memory are read; zero: none.
 	ServerPID int
 	// Progress is told how far the run is; nil means nobody. Terminal says that it
@@ -74,6 +91,8 @@ var (
 	ErrDiscovery = errors.New("discovery")
 	// ErrConfig says that the configuration is.
 	ErrConfig = errors.New("the configuration is incomplete")
+	// ErrNotOffered says that the provider does not do what was asked for by name.
+	ErrNotOffered = errors.New("the provider does not offer it")
 )
 
 // Run measures each operation in turn. When ctx ends it returns what was measured
@@ -94,20 +113,39 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 
-	// 2. What this machine can do, so that all else is a ratio to it.
 	report := &Report{Issuer: cfg.Issuer, ClientID: cfg.ClientID}
-	report.Limits = measureLimits(ctx, &cfg)
+	if err := op.choose(&cfg, report); err != nil {
+		return nil, err
+	}
+
+	// 2. What this machine can do, so that all else is a ratio to it.
+	if report.Limits, err = measureLimits(ctx, &cfg); err != nil {
+		return nil, err
+	}
 
 	// 3. The operations, one after the other.
-	r := &runner{cfg: &cfg, op: op, wire: wire}
+	if cfg.Processors > 0 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cfg.Processors))
+	}
+	r := &runner{cfg: &cfg, op: op, wire: wire, sign: report.Limits.sign}
 	for _, operation := range cfg.Operations {
 		if ctx.Err() != nil {
 			break
 		}
-		report.Results = append(report.Results, r.run(ctx, operation))
+		result := r.run(ctx, operation)
+		result.compare(report.Limits)
+		report.Results = append(report.Results, result)
 	}
-	report.finish()
+	report.Stopped = ctx.Err() != nil
 	return report, nil
+}
+
+// atOnce is how many workers an operation has.
+func (cfg *Config) atOnce(operation Operation) int {
+	if operation == Flows || cfg.TokenConcurrency == 0 {
+		return cfg.Concurrency
+	}
+	return cfg.TokenConcurrency
 }
 
 func (cfg *Config) check() error {
@@ -118,16 +156,18 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("%w: no client", ErrConfig)
 	case cfg.RedirectURI == "":
 		return fmt.Errorf("%w: no redirect URI", ErrConfig)
-	case cfg.Concurrency < 1:
+	case cfg.Concurrency < 1, cfg.TokenConcurrency < 0:
 		return fmt.Errorf("%w: the concurrency is at least 1", ErrConfig)
-	case cfg.Duration <= 0 && cfg.Flows <= 0:
-		return fmt.Errorf("%w: neither how long nor how many flows", ErrConfig)
+	case cfg.Duration <= 0 && (cfg.Flows <= 0 || !slices.Equal(cfg.Operations, []Operation{Flows})):
+		return fmt.Errorf("%w: it does not say how long to measure", ErrConfig)
 	case !slices.Contains([]string{AuthBasic, AuthPost, AuthNone}, cfg.AuthMethod):
 		return fmt.Errorf("%w: %q is no way for a client to authenticate: %s", ErrConfig, cfg.AuthMethod,
 			strings.Join([]string{AuthBasic, AuthPost, AuthNone}, ", "))
 	}
-	if cfg.Operations == nil {
-		cfg.Operations = Operations()
+	for _, operation := range cfg.Operations {
+		if !slices.Contains(Operations(), operation) {
+			return fmt.Errorf("%w: %q is no operation: %q", ErrConfig, operation, Operations())
+		}
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second

@@ -12,7 +12,7 @@ func config(issuer string) load.Config {
 	return load.Config{
 		Issuer: issuer, ClientID: providertest.ConfidentialClient, ClientSecret: providertest.ConfidentialSecret, AuthMethod: load.AuthBasic,
 		RedirectURI: providertest.RedirectURI, Username: "alice", Password: "alice", Scopes: []string{"openid"},
-		Flows: 6, Concurrency: 2,
+		Operations: []load.Operation{load.Flows}, Flows: 6, Concurrency: 2,
 	}
 }
 

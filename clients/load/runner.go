@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // grace is how long exchanges under way may take once the run is stopped.
@@ -15,6 +17,55 @@ type runner struct {
 	cfg  *Config
 	op   *provider
 	wire *wire
+	sign func()
+}
+
+// run measures one operation, after its warm-up.
+func (r *runner) run(ctx context.Context, operation Operation) *Result {
+	// 1. The workers, and what each of them needs. Who fails here fails again
+	//    below, where failures are counted.
+	workers := make([]*worker, r.cfg.atOnce(operation))
+	var preparing errgroup.Group
+	preparing.SetLimit(r.cfg.Concurrency)
+	for i := range workers {
+		workers[i] = newWorker(r.cfg, r.op, r.wire)
+		preparing.Go(func() error {
+			if ctx.Err() == nil {
+				_ = workers[i].prepare(operation)
+			}
+			return nil
+		})
+	}
+	_ = preparing.Wait() // it has no errors
+
+	// 2. Until connections stand and caches are warm.
+	if r.cfg.Warmup > 0 {
+		r.work(ctx, operation, workers, r.cfg.Warmup)
+		for _, w := range workers {
+			w.tally, w.exchanges = tally{}, 0
+		}
+	}
+
+	// 3. What is measured.
+	before, self := serverUsage(r.cfg.ServerPID), selfUsage()
+	measuring, measured := context.WithCancel(ctx)
+	signature := make(chan time.Duration, 1)
+	go func() { signature <- underLoad(measuring, r.sign) }()
+	start := time.Now()
+	r.work(ctx, operation, workers, 0)
+	elapsed := time.Since(start)
+	server, client := serverUsage(r.cfg.ServerPID).since(before), selfUsage().since(self)
+	measured()
+
+	total, exchanges := &tally{}, int64(0)
+	for _, w := range workers {
+		total.add(&w.tally)
+		exchanges += w.exchanges
+	}
+	result := newResult(operation, len(workers), elapsed, total)
+	result.perOperation(server, client, exchanges)
+	result.RSA = <-signature
+	return result
 }
 
 // phase is one operation at work.
@@ -22,49 +73,28 @@ type phase struct {
 	operation Operation
 	run       context.Context // of all phases
 	stop      context.CancelFunc
-	limit     int64        // how many to run; 0 means any number
-	begun     atomic.Int64 // of them
-	done      atomic.Int64
-	failed    atomic.Int64
+	limit     int64 // how many to run; 0 means any number
 	patience  int64 // how many may fail before one succeeds
+
+	begun, done, failed atomic.Int64
 }
 
-// run measures one operation, after its warm-up.
-func (r *runner) run(ctx context.Context, operation Operation) *Result {
-	workers := make([]*worker, r.cfg.Concurrency)
-	for i := range workers {
-		workers[i] = newWorker(r.cfg, r.op, r.wire)
-	}
-	if r.cfg.Warmup > 0 {
-		r.work(ctx, operation, workers, r.cfg.Warmup, 0)
-		for _, w := range workers {
-			w.tally = tally{}
-		}
-	}
-	before, self := serverUsage(r.cfg.ServerPID), selfUsage()
-	start := time.Now()
-	r.work(ctx, operation, workers, r.cfg.Duration, int64(r.cfg.Flows))
-	elapsed := time.Since(start)
-
-	total := &tally{}
-	for _, w := range workers {
-		total.add(&w.tally)
-	}
-	result := newResult(operation, len(workers), elapsed, total)
-	result.cpu(serverUsage(r.cfg.ServerPID).since(before), selfUsage().since(self))
-	return result
-}
-
-// work lets the workers work until the time is up, or until as many operations are
-// done as the limit says.
-func (r *runner) work(run context.Context, operation Operation, workers []*worker, d time.Duration, limit int64) {
+// work lets the workers work for a while: for the warm-up, or for as long or as
+// often as the configuration says.
+func (r *runner) work(run context.Context, operation Operation, workers []*worker, warmup time.Duration) {
 	ctx, stop := context.WithCancel(run)
 	defer stop()
-	if limit == 0 {
+	p := &phase{operation: operation, run: run, stop: stop, patience: max(20, 2*int64(len(workers)))}
+	if warmup == 0 && operation == Flows && r.cfg.Flows > 0 {
+		p.limit = int64(r.cfg.Flows)
+	} else {
+		d := r.cfg.Duration
+		if warmup > 0 {
+			d = warmup
+		}
 		ctx, stop = context.WithTimeout(ctx, d)
 		defer stop()
 	}
-	p := &phase{operation: operation, run: run, stop: stop, limit: limit, patience: max(20, 2*int64(len(workers)))}
 	reported := make(chan struct{})
 	go func() {
 		defer close(reported)
@@ -75,17 +105,21 @@ func (r *runner) work(run context.Context, operation Operation, workers []*worke
 		group.Go(func() { p.loop(ctx, w) })
 	}
 	group.Wait()
-	stop()
+	p.stop()
 	<-reported
 }
 
+// loop is one worker at work.
 func (p *phase) loop(ctx context.Context, w *worker) {
 	for ctx.Err() == nil {
 		if n := p.begun.Add(1); p.limit > 0 && n > p.limit {
 			return
 		}
+		err := w.prepare(p.operation)
 		start := time.Now()
-		_, err := w.flow()
+		if err == nil {
+			err = w.once(p.operation)
+		}
 		if err == nil {
 			w.tally.latencies.record(time.Since(start))
 			p.done.Add(1)
@@ -96,7 +130,7 @@ func (p *phase) loop(ctx context.Context, w *worker) {
 		}
 		w.tally.fail(err)
 		if failed := p.failed.Add(1); failed >= p.patience && p.done.Load() == 0 {
-			p.stop() // it is not load that is measured here
+			p.stop() // whatever this is, it is not load
 		}
 	}
 }

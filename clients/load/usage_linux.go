@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -37,4 +38,13 @@ func readUsage(pid int) (usage, error) {
 		resident: numbers[2] * int64(os.Getpagesize()),
 		known:    true,
 	}, nil
+}
+
+// threadCPU is the CPU time of the calling thread.
+func threadCPU() (time.Duration, bool) {
+	var r syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_THREAD, &r) != nil {
+		return 0, false
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano()), true
 }

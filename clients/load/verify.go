@@ -2,48 +2,27 @@ package load
 
 import (
 	"bytes"
-	"crypto"
-	_ "crypto/sha256" // hashes of at_hash
-	_ "crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // clockSkew is how far the provider's clock may be from ours.
 const clockSkew = time.Minute
 
-// verifier checks ID tokens with keys that were parsed once.
+// verifier checks ID tokens. Each worker has one of its own.
 type verifier struct {
 	issuer, clientID string
-	algorithms       []jose.SignatureAlgorithm
-	keys             map[string]any // by "kid"
-	all              []any
+	keys             *keySet
+	// signers are the keys by the header that names them: a provider has few
+	// headers, and many tokens with each.
+	signers map[string]signer
 }
 
-func newVerifier(p *provider, set jose.JSONWebKeySet, clientID string) *verifier {
-	v := &verifier{issuer: p.Issuer, clientID: clientID, keys: map[string]any{}}
-	for _, key := range set.Keys {
-		if key.Use == "enc" || !key.Valid() {
-			continue
-		}
-		if key.KeyID != "" {
-			v.keys[key.KeyID] = key.Key
-		}
-		v.all = append(v.all, key.Key)
-	}
-	// What is signed with a secret or not at all does not come from the JWKS.
-	known := []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
-	for _, alg := range known {
-		if slices.Contains(p.Algorithms, string(alg)) || len(p.Algorithms) == 0 && alg == jose.RS256 {
-			v.algorithms = append(v.algorithms, alg)
-		}
-	}
-	return v
-}
+// maxSigners bounds signers, should every token have a header of its own.
+const maxSigners = 64
 
 // claims are those of an ID token that are checked.
 type claims struct {
@@ -68,23 +47,33 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]string)(a))
 }
 
-// verify checks an ID token of the code flow. OIDC Core §3.1.3.7.
-func (v *verifier) verify(raw, nonce, accessToken string) error {
+// verify checks an ID token of the code flow, or of a refresh, which needs no
+// nonce (OIDC Core §12.2). OIDC Core §3.1.3.7.
+func (v *verifier) verify(raw, nonce, accessToken string, refreshed bool) error {
 	// Steps 6 to 8: the signature, by one of the provider's keys and algorithms.
-	token, err := jose.ParseSignedCompact(raw, v.algorithms)
+	signed, signature, ok := cutLast(raw, '.')
+	header, payload, ok2 := strings.Cut(signed, ".")
+	if !ok || !ok2 {
+		return failf("ID token: malformed", "it has no three parts")
+	}
+	by, err := v.signer(header)
+	if err != nil {
+		return err
+	}
+	if !by.signed(signed, signature) {
+		return failf("ID token: bad signature", "alg %q, kid %q", by.Algorithm, by.KeyID)
+	}
+	var c claims
+	decoded, err := base64.RawURLEncoding.DecodeString(payload)
+	if err == nil {
+		err = json.Unmarshal(decoded, &c)
+	}
 	if err != nil {
 		return failf("ID token: malformed", "%v", err)
 	}
-	header := token.Signatures[0].Header
-	payload, ok := v.signed(token, header.KeyID)
-	if !ok {
-		return failf("ID token: bad signature", "alg %q, kid %q", header.Algorithm, header.KeyID)
+	if err := v.times(&c); err != nil {
+		return err
 	}
-	var c claims
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return failf("ID token: malformed", "%v", err)
-	}
-	now := time.Now()
 	switch {
 	case c.Issuer != v.issuer: // step 2
 		return failf("ID token: wrong iss", "expected %q, got %q", v.issuer, c.Issuer)
@@ -92,49 +81,45 @@ func (v *verifier) verify(raw, nonce, accessToken string) error {
 		return failf("ID token: wrong aud", "expected %q, got %q", v.clientID, c.Audience)
 	case c.AuthorizedParty != "" && c.AuthorizedParty != v.clientID: // step 5
 		return failf("ID token: wrong azp", "expected %q, got %q", v.clientID, c.AuthorizedParty)
-	case now.Add(-clockSkew).After(time.Unix(int64(c.Expiry), 0)): // step 9; a missing one is 1970
-		return failf("ID token: expired", "exp is %.0f, now is %d", c.Expiry, now.Unix())
-	case now.Add(clockSkew).Before(time.Unix(int64(c.IssuedAt), 0)): // step 10
-		return failf("ID token: issued in the future", "iat is %.0f, now is %d", c.IssuedAt, now.Unix())
-	case c.Nonce != nonce: // step 11
+	case c.Nonce != nonce && (c.Nonce != "" || !refreshed): // step 11
 		return failf("ID token: wrong nonce", "it is not the one of this flow")
 	case c.Subject == "": // §2
 		return failf("ID token: no sub", "")
-	case c.AccessTokenHash != "" && c.AccessTokenHash != accessTokenHash(header.Algorithm, accessToken): // §3.1.3.8
+	case c.AccessTokenHash != "" && c.AccessTokenHash != by.leftHalf(accessToken): // §3.1.3.8
 		return failf("ID token: wrong at_hash", "it does not belong to the access token")
 	}
 	return nil
 }
 
-// signed returns the payload if one of the provider's keys signed it.
-func (v *verifier) signed(token *jose.JSONWebSignature, keyID string) ([]byte, bool) {
-	if key, ok := v.keys[keyID]; ok {
-		payload, err := token.Verify(key)
-		return payload, err == nil
+// times are steps 9 and 10. What is missing is of 1970.
+func (v *verifier) times(c *claims) error {
+	now := time.Now()
+	switch {
+	case now.Add(-clockSkew).After(time.Unix(int64(c.Expiry), 0)):
+		return failf("ID token: expired", "exp is %.0f, now is %d", c.Expiry, now.Unix())
+	case c.IssuedAt == 0, now.Add(clockSkew).Before(time.Unix(int64(c.IssuedAt), 0)):
+		return failf("ID token: wrong iat", "iat is %.0f, now is %d", c.IssuedAt, now.Unix())
 	}
-	if keyID != "" {
-		return nil, false
-	}
-	for _, key := range v.all { // "kid" is optional where there is one key (OIDC Core §10.1)
-		if payload, err := token.Verify(key); err == nil {
-			return payload, true
-		}
-	}
-	return nil, false
+	return nil
 }
 
-// accessTokenHash is the left half of the hash that the algorithm names (OIDC
-// Core §3.1.3.6).
-func accessTokenHash(algorithm, accessToken string) string {
-	hash := crypto.SHA256
-	switch {
-	case algorithm == "EdDSA", algorithm == "Ed25519", algorithm[2:] == "512":
-		hash = crypto.SHA512
-	case algorithm[2:] == "384":
-		hash = crypto.SHA384
+// signer returns who must have signed a token with this header.
+func (v *verifier) signer(header string) (signer, error) {
+	if s, ok := v.signers[header]; ok {
+		return s, nil
 	}
-	h := hash.New()
-	h.Write([]byte(accessToken))
-	sum := h.Sum(nil)
-	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+	s, err := v.keys.signer(header)
+	if err == nil && len(v.signers) < maxSigners {
+		v.signers[header] = s
+	}
+	return s, err
+}
+
+// cutLast is strings.Cut at the last separator.
+func cutLast(s string, separator byte) (before, after string, found bool) {
+	i := strings.LastIndexByte(s, separator)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
 }

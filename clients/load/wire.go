@@ -93,6 +93,8 @@ type exchange struct {
 	wire     *wire
 	request  fasthttp.Request
 	response fasthttp.Response
+	// exchanges is how many it had.
+	exchanges int64
 }
 
 // begin clears the request and sets its method and URL.
@@ -105,6 +107,7 @@ func (e *exchange) begin(method, url string) *fasthttp.Request {
 
 // do sends the request. where names it in failures.
 func (e *exchange) do(where string) error {
+	e.exchanges++
 	e.response.Reset()
 	e.request.SetTimeout(e.wire.timeout)
 	if err := e.wire.client.Do(&e.request, &e.response); err != nil {

@@ -3,9 +3,13 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -18,6 +22,7 @@ type benchOptions struct {
 	cfg      load.Config
 	scope    string
 	only     []string
+	json     bool
 	ca       string
 	insecure bool
 }
@@ -28,7 +33,9 @@ func newBench() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure how fast a provider is",
 		Long: "Measure how fast a provider is, ours or any other with a login form: whole flows with code\n" +
-			"and PKCE, each with a login of its own and an ID token that is verified.\n\n" +
+			"and PKCE, each with a login of its own and an ID token that is verified, refreshes, client\n" +
+			"credentials and introspections. What this machine can do at best is measured in the same run,\n" +
+			"and the figures are told as ratios to it, too.\n\n" +
 			"The defaults fit \"oidclab serve --config testdata/bench.yaml\".",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,13 +49,7 @@ func newBench() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := report.WriteTable(cmd.OutOrStdout()); err != nil {
-				return err
-			}
-			if n := report.Failed(); n > 0 {
-				return fmt.Errorf("%d operations failed", n)
-			}
-			return nil
+			return o.print(cmd.OutOrStdout(), report)
 		},
 	}
 	flags := cmd.Flags()
@@ -60,20 +61,56 @@ func newBench() *cobra.Command {
 	flags.StringVar(&o.cfg.Username, "username", "alice", "sign in as this user")
 	flags.StringVar(&o.cfg.Password, "password", "alice", "the user's password")
 	flags.StringVar(&o.scope, "scope", "openid offline_access", "ask for these scopes")
+	flags.StringSliceVar(&o.only, "only", nil, "measure these only, of flows, refresh, client-credentials and introspection (default: what the provider offers)")
 	flags.DurationVar(&o.cfg.Duration, "duration", 10*time.Second, "run each operation for this time")
-	flags.IntVar(&o.cfg.Flows, "flows", 0, "run this many flows instead")
+	flags.IntVar(&o.cfg.Flows, "flows", 0, "run this many flows, however long it takes")
 	flags.DurationVar(&o.cfg.Warmup, "warmup", time.Second, "run each operation for this time before it is measured")
 	flags.IntVar(&o.cfg.Concurrency, "concurrency", 16, "run this many flows at once")
+	flags.IntVar(&o.cfg.TokenConcurrency, "token-concurrency", 64, "run this many of the other operations at once")
 	flags.DurationVar(&o.cfg.Timeout, "timeout", 10*time.Second, "count an exchange as failed after this time")
 	flags.IntVar(&o.cfg.ServerPID, "server-pid", 0, "read the CPU time and memory of the server with this process `ID` (Linux)")
+	flags.StringVar(&o.cfg.Dir, "dir", "", "measure a synced write in this `DIR` (default: the one for temporary files)")
+	flags.BoolVar(&o.json, "json", false, "print JSON")
 	flags.StringVar(&o.ca, "ca", "", "believe servers that the authorities in this PEM `FILE` certify")
 	flags.BoolVar(&o.insecure, "insecure", false, "believe every server, whatever its certificate")
+	completes(cmd, "client-auth", load.AuthBasic, load.AuthPost, load.AuthNone)
 	return cmd
+}
+
+// print tells what was measured, and whether all went well.
+func (o *benchOptions) print(w io.Writer, report *load.Report) error {
+	if o.json {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(report); err != nil {
+			return err
+		}
+	} else if err := report.WriteTable(w); err != nil {
+		return err
+	}
+	switch failed := report.Failed(); {
+	case failed > 0:
+		return fmt.Errorf("%d of %d operations failed", failed, failed+report.Done())
+	case report.Stopped:
+		return errors.New("stopped before the end")
+	}
+	return nil
 }
 
 // prepare completes the configuration from the flags.
 func (o *benchOptions) prepare() error {
 	o.cfg.Scopes = strings.Fields(o.scope)
+	for _, name := range o.only {
+		o.cfg.Operations = append(o.cfg.Operations, load.Operation(name))
+	}
+	// The server is probably on this machine, and needs the rest of it: use half of
+	// the processors, and memory rather than time, unless Go's own variables say else.
+	if os.Getenv("GOMAXPROCS") == "" {
+		o.cfg.Processors = max(1, runtime.NumCPU()/2)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(800)
+	}
 	if o.cfg.ServerPID != 0 {
 		if err := load.CheckServer(o.cfg.ServerPID); err != nil {
 			return fmt.Errorf("--server-pid: %w", err)
