@@ -261,6 +261,13 @@ func (s *faultyStore) Keys(ctx context.Context) ([]storage.Key, error) {
 	return s.Store.Keys(ctx)
 }
 
+func (s *faultyStore) KeysVersion(ctx context.Context) (uint64, error) {
+	if err := s.fault("KeysVersion"); err != nil {
+		return 0, err
+	}
+	return s.Store.KeysVersion(ctx)
+}
+
 func (s *faultyStore) Ping(ctx context.Context) error {
 	if err := s.fault("Ping"); err != nil {
 		return err

@@ -32,7 +32,8 @@ type keyPolicy struct {
 }
 
 const (
-	// keyCheckInterval is how often the stored keys are looked at.
+	// keyCheckInterval is how often the stored keys are looked at. Whoever reads
+	// the JWKS has them looked at as well (keyring.refresh).
 	keyCheckInterval = time.Minute
 	// keyRetryInterval is how often keys that are missing are tried for.
 	keyRetryInterval = time.Second
@@ -296,6 +297,7 @@ func (p *Provider) SigningKeys(ctx context.Context) ([]SigningKey, error) {
 	if err := p.keys.wait(ctx); err != nil {
 		return nil, err
 	}
+	p.keys.refresh(ctx)
 	set, now := p.keys.current.Load(), time.Now()
 	var list []SigningKey
 	for _, key := range set.keys {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,7 +49,7 @@ type keyring struct {
 	log    *slog.Logger
 
 	current atomic.Pointer[signingSet] // nil until there is a key
-	loading sync.Mutex                 // held while the set is read and replaced
+	loading chan struct{}              // held while the set is read and replaced
 	turn    chan struct{}              // held by who changes the stored keys
 
 	// made has a channel for each algorithm, closed when the algorithm has its
@@ -74,7 +73,7 @@ func openKeyring(ctx context.Context, cfg *Config) (*keyring, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	k := &keyring{
 		secret: secret, store: cfg.Store, fixed: len(cfg.FixedKeys) > 0, policy: cfg.keyPolicy(), log: cfg.Logger,
-		turn:  make(chan struct{}, 1),
+		turn: make(chan struct{}, 1), loading: make(chan struct{}, 1),
 		made:  make(map[jose.SignatureAlgorithm]chan struct{}),
 		ready: make(chan struct{}), stop: stop, stopped: make(chan struct{}),
 	}

@@ -104,6 +104,7 @@ func (p *Provider) handleJWKS(w http.ResponseWriter, r *http.Request) {
 		p.tokenError(w, r, err)
 		return
 	}
+	p.keys.refresh(r.Context())
 	p.keys.current.Load().document.serve(w, r, "application/jwk-set+json")
 }
 

@@ -145,14 +145,26 @@ func sameKey(a, b storage.Key) bool {
 // load takes the stored signing keys into use, and returns them in the order in
 // which they sign. What was read last is what is used last.
 func (k *keyring) load(ctx context.Context) ([]storage.Key, error) {
-	k.loading.Lock()
-	defer k.loading.Unlock()
+	select {
+	case k.loading <- struct{}{}:
+		defer func() { <-k.loading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	// The version is read first: that of older keys has refresh look once more.
+	version, err := k.store.KeysVersion(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the version of the keys: %w", err)
+	}
 	all, err := k.store.Keys(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}
 	stored, before, now := inSigningOrder(all), k.current.Load(), time.Now()
 	if before != nil && published(before.until, now) && slices.EqualFunc(before.stored, stored, sameKey) {
+		same := *before
+		same.version = version
+		k.current.Store(&same)
 		return stored, nil
 	}
 	keys, err := parseKeys(stored, before)
@@ -163,9 +175,32 @@ func (k *keyring) load(ctx context.Context) ([]storage.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	set.stored = stored
+	set.stored, set.version = stored, version
 	k.current.Store(set)
 	return stored, nil
+}
+
+// keyPatience is how long whoever asks for the keys waits for the store to say
+// whether it has others.
+const keyPatience = time.Second
+
+// refresh takes the stored signing keys into use if they have changed: what
+// another process signs with already must be in the keys that this one shows.
+// A store that cannot be asked leaves those that are known, whose signatures
+// verify meanwhile.
+func (k *keyring) refresh(ctx context.Context) {
+	if k.fixed {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, keyPatience)
+	defer cancel()
+	version, err := k.store.KeysVersion(bounded)
+	if set := k.current.Load(); err == nil && (set == nil || set.version != version) {
+		_, err = k.load(bounded)
+	}
+	if err != nil && ctx.Err() == nil {
+		k.log.WarnContext(ctx, "cannot ask the store for signing keys; it may have others than are shown", "cause", err)
+	}
 }
 
 // useFixed takes the configuration's keys into use. All algorithms must be there.

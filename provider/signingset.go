@@ -17,6 +17,7 @@ import (
 // its place. The methods of a nil set find nothing.
 type signingSet struct {
 	stored   []storage.Key // what it was made of
+	version  uint64        // that of the store's keys, or of earlier ones
 	keys     []*signingKey // in the order of signingAlgorithms, and in which they sign
 	document staticDocument
 	// until is when the first of the published keys need not be in the document
