@@ -27,8 +27,10 @@ type Provider struct {
 
 	// clients are those of the configuration; see registry.go for the others.
 	clients map[string]*client
-	users   *directory
-	scopes  []string
+	// registered are some of those.
+	registered clientCache
+	users      *directory
+	scopes     []string
 	// resources are the resource servers of the configuration.
 	resources []string
 	// requests is the configuration's, with its defaults.

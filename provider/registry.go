@@ -24,7 +24,14 @@ func (p *Provider) client(ctx context.Context, id string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.registeredClient(record)
+	if c, ok := p.registered.get(&record); ok {
+		return c, nil
+	}
+	c, err := p.registeredClient(record)
+	if err == nil {
+		p.registered.put(record, c)
+	}
+	return c, err
 }
 
 // namedClient returns the client that a request names, or unknown if there is
