@@ -38,16 +38,18 @@ build: ## build bin/oidclab
 golden: tools ## write testdata/wire and the pictures of the README anew
 	$(GO) test -count=1 ./clients/lab -run 'TestTranscripts|TestCommandLine|TestPictures' -update
 
-# What the tests need beside Go: Chromium, fonts to lay pages out with, and a C
-# compiler for the race detector. On Debian they are installed here.
+# What the tests need beside Go: Chromium, fonts to lay pages out with,
+# PostgreSQL, of which they start servers of their own, and a C compiler for the
+# race detector. On Debian they are installed here.
 tools:
 	@missing=(); \
 	[ -n "$${OIDCLAB_CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null || \
 		missing+=(chromium fonts-dejavu-core fonts-liberation); \
+	[ -n "$${OIDCLAB_POSTGRES:-}" ] || command -v pg_ctl /usr/lib/postgresql/*/bin/pg_ctl >/dev/null || missing+=(postgresql); \
 	command -v cc gcc clang >/dev/null || missing+=(gcc libc6-dev); \
 	if [ $${#missing[@]} = 0 ]; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
-		echo "The tests need $${missing[*]}: install them (or set OIDCLAB_CHROMIUM to the path of a Chromium or Chrome)." >&2; exit 1; \
+		echo "The tests need $${missing[*]}: install them (or set OIDCLAB_CHROMIUM to the path of a Chromium or Chrome, OIDCLAB_POSTGRES to the URL of a PostgreSQL server)." >&2; exit 1; \
 	fi; \
 	as_root=; if [ "$$(id -u)" != 0 ]; then as_root=sudo; fi; \
 	$$as_root apt-get update -qq; \

@@ -1,0 +1,192 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/oidclab/oidclab/storage"
+)
+
+// defaultConns is how many connections a store opens at most, unless the URL
+// says pool_max_conns.
+const defaultConns = 16
+
+// Options adjust a store. The zero value is one without a background sweep.
+type Options struct {
+	// SweepInterval is how often expired records are removed in the background;
+	// zero means never. Of several stores on one database, each may sweep.
+	SweepInterval time.Duration
+	// Logger hears of failed sweeps, of connections that were lost and of commits
+	// whose end is not known; nil discards.
+	Logger *slog.Logger
+}
+
+// Store is a storage.Store in a PostgreSQL database.
+type Store struct {
+	pool   *pgxpool.Pool
+	logger *slog.Logger
+	// begin is how a transaction begins in this database.
+	begin string
+
+	sweeper  context.CancelFunc
+	sweeping sync.WaitGroup
+
+	// open is held for reading by every call, so that Close, which wants it
+	// for writing, waits for those under way.
+	open      sync.RWMutex
+	closed    bool
+	closeOnce sync.Once
+}
+
+// Open opens the store in the database at a URL, postgres://… with libpq's
+// parameters and those of pgxpool, and lays out or updates its tables. A
+// database that others use is refused, unless search_path names a schema that
+// is ours. No error tells the password. Nil options are the default ones.
+func Open(ctx context.Context, url string, o *Options) (*Store, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	config, err := parse(url)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	name := nameOf(config)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("store %s: %w", name, err)
+	}
+	sweepCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Store{pool: pool, logger: o.Logger, sweeper: cancel}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if err := s.initialise(ctx); err != nil {
+		cancel()
+		pool.Close()
+		return nil, fmt.Errorf("store %s: %w", name, err)
+	}
+	if o.SweepInterval > 0 {
+		s.sweeping.Go(func() { s.sweepEvery(sweepCtx, o.SweepInterval) })
+	}
+	return s, nil
+}
+
+// Name is the address of a database without what nobody should see: a URL may
+// hold a password, in more than one place.
+func Name(url string) (string, error) {
+	config, err := parse(url)
+	if err != nil {
+		return "", err
+	}
+	return nameOf(config), nil
+}
+
+// IsURL reports whether an address is for this package to open.
+func IsURL(address string) bool {
+	scheme, _, found := strings.Cut(address, "://")
+	return found && (scheme == "postgres" || scheme == "postgresql")
+}
+
+// parse reads a URL. Its error quotes nothing of it.
+func parse(address string) (*pgxpool.Config, error) {
+	if !IsURL(address) {
+		return nil, errors.New("the address must be a URL that begins with postgres://")
+	}
+	u, err := url.Parse(address)
+	if err != nil || strings.Contains(u.Path, "@") {
+		// The reason may quote half a password: one with a slash ends the host.
+		return nil, errors.New("the URL of the database cannot be read: special characters in its user, password and name must be percent-encoded")
+	}
+	config, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, fmt.Errorf("the URL of the database cannot be used: %w", withoutURL(err))
+	}
+	if !u.Query().Has("pool_max_conns") {
+		config.MaxConns = defaultConns
+	}
+	return config, nil
+}
+
+// withoutURL is the reason of an error that quotes a URL.
+func withoutURL(err error) error {
+	if e, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		if err = e.Unwrap(); err == nil {
+			return errors.New("a parameter is wrong")
+		}
+	}
+	return err
+}
+
+func nameOf(config *pgxpool.Config) string {
+	c := config.ConnConfig
+	host := c.Host
+	if !strings.HasPrefix(host, "/") { // a socket's directory
+		host += ":" + strconv.Itoa(int(c.Port))
+	}
+	name := fmt.Sprintf("postgres://%s@%s/%s", c.User, host, c.Database)
+	if schema := c.RuntimeParams["search_path"]; schema != "" {
+		name += " (schema " + schema + ")"
+	}
+	return name
+}
+
+// Close lets the calls under way finish and closes the connections. Later calls
+// get storage.ErrClosed; closing again does nothing.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.sweeper()
+		s.sweeping.Wait()
+
+		s.open.Lock()
+		s.closed = true
+		s.open.Unlock()
+
+		s.pool.Close()
+	})
+	return nil
+}
+
+// Ping implements storage.Store: the database answers, can be written to, and
+// has our tables.
+func (s *Store) Ping(ctx context.Context) error {
+	var version int64
+	var readOnly string
+	err := s.read(ctx, func(ctx context.Context, q querier) error {
+		return q.QueryRow(ctx, selectState).Scan(&version, &readOnly)
+	})
+	switch {
+	case err != nil:
+		return err
+	case version != schema:
+		return errVersion(version)
+	case readOnly == "on":
+		return errors.New("the database is read-only")
+	}
+	return nil
+}
+
+// enter begins a call, unless the store is closed or ctx has ended. What it
+// returns ends the call.
+func (s *Store) enter(ctx context.Context) (leave func(), err error) {
+	s.open.RLock()
+	if s.closed {
+		err = storage.ErrClosed
+	} else {
+		err = ctx.Err()
+	}
+	if err != nil {
+		s.open.RUnlock()
+		return nil, err
+	}
+	return s.open.RUnlock, nil
+}
