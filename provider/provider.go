@@ -89,7 +89,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		lifetimes: cfg.Lifetimes.or(defaultLifetimes),
 		clients:   map[string]*client{}, scopeTexts: map[string]string{}, origins: map[string]bool{},
 		userCodeGuesses: newVisitorLimit(guessRate, guessBurst, rate.NewLimiter(allGuessRate, allGuessBurst)),
-		strangers:       newVisitorLimit(strangerRate, strangerBurst, nil),
+		strangers:       newVisitorLimit(strangerRate, strangerBurst, rate.NewLimiter(allStrangerRate, allStrangerBurst)),
 		scopes:          append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
 		unsignedIDTokens: cfg.InsecureUnsignedIDTokens,
 	}

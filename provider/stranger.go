@@ -11,7 +11,16 @@ import (
 // request after 90 seconds by default, and its size is bounded, so this bounds what one
 // visitor makes the store hold: some 1,800 requests until they are swept. It is
 // beyond what people do, and tests with a browser.
-const strangerRate, strangerBurst = 10, 300
+//
+// All strangers together have a bound, too, since one of them may have many
+// addresses: 23,000 pushed requests and 125,000 device logins are the most that
+// one provider keeps for them, with the default lifetimes. Each provider counts by
+// itself: a count in a store that they share would be a record which each of these
+// requests writes, for what a rate does as well.
+const (
+	strangerRate, strangerBurst       = 10, 300
+	allStrangerRate, allStrangerBurst = 200, 5000
+)
 
 // errTooManyRequests is what RFC 9126 §2.3 has a status for, and no code.
 var errTooManyRequests = &fosite.RFC6749Error{ErrorField: "temporarily_unavailable", CodeField: http.StatusTooManyRequests}
@@ -28,6 +37,6 @@ func (p *Provider) checkStranger(w http.ResponseWriter, r *http.Request, c *clie
 	}
 	w.Header().Set("Retry-After", "1")
 	return refuse(errTooManyRequests, check{
-		What: "Too many such requests came from this address. Wait a moment, then try again.", Section: rfc("9126", "2.3"),
+		What: "Too many such requests came, from this address or from all together. Wait a moment, then try again.", Section: rfc("9126", "2.3"),
 	})
 }

@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -112,6 +113,46 @@ func TestRegisteredClientsAreNoStrangers(t *testing.T) {
 			if refused != tt.refused {
 				t.Errorf("%s: refused is %v", tt.name, refused)
 			}
+		}
+	})
+}
+
+// TestAllStrangersAreBounded: who has many addresses fills the store no faster. It
+// stops no client that is known.
+func TestAllStrangersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		op := serving(t, provider.Config{FixedKeys: fixedKeys()})
+		push := func(network, visitor int, request params, as func(*http.Request)) answer {
+			return op.answer(t, http.MethodPost, "/par", request.values(), func(r *http.Request) {
+				r.RemoteAddr = fmt.Sprintf("198.51.%d.%d:1", network, visitor)
+				as(r)
+			})
+		}
+		accepted := func(network, visitors, each int) (n int) {
+			t.Helper()
+			for visitor := range visitors {
+				for range each {
+					a := push(network, visitor, codeRequest(), func(*http.Request) {})
+					switch a.Status {
+					case http.StatusCreated:
+						n++
+					case http.StatusTooManyRequests:
+					default:
+						t.Fatalf("answer %d %s", a.Status, a.Raw)
+					}
+				}
+			}
+			return n
+		}
+		if n := accepted(0, 20, 300); n != 5000 {
+			t.Errorf("%d at once", n)
+		}
+		if a := push(1, 1, codeRequest().with(params{"client_id": ""}), asWeb); a.Status != http.StatusCreated {
+			t.Errorf("a client that is known: %d %s", a.Status, a.Raw)
+		}
+		time.Sleep(time.Second)
+		if n := accepted(2, 100, 10); n != 200 {
+			t.Errorf("%d a second later", n)
 		}
 	})
 }
