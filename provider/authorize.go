@@ -117,7 +117,7 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 	for _, audience := range a.audience {
 		a.request.GrantAudience(audience)
 	}
-	a.request.SetID(randomString(16))
+	a.request.SetID(orderedID(work.now))
 	work.claimPushedRequest(a)
 	work.codeJKT = a.form.Get("dpop_jkt")
 	grant := p.newGrant(a, session, work.now)

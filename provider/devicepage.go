@@ -145,7 +145,7 @@ func commitDecision(ctx context.Context, work *work) error {
 // session in this browser: the device is elsewhere.
 func (p *Provider) newDeviceGrant(a *authorization, session *ssoSession, work *work) storage.Grant {
 	grant := p.newGrant(a, session, work.now)
-	grant.ID = randomString(16)
+	grant.ID = orderedID(work.now)
 	grant.SessionID, grant.SessionBound = "", false
 	grant.Scopes, grant.Audience = a.scopes, a.device.Audience
 	// The device has until its code expires to come for the tokens.

@@ -6,6 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -179,11 +182,11 @@ func (k *keyring) sign(ctx context.Context, alg jose.SignatureAlgorithm, typ str
 	if err != nil {
 		return "", err
 	}
-	signer, err := key.newSigner(typ)
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		return "", err
 	}
-	return jwt.Signed(signer).Claims(claims).Serialize()
+	return key.compact(typ, payload)
 }
 
 // verify checks that the provider itself signed token, whichever of the keys that
@@ -235,6 +238,16 @@ func (k *keyring) derive(purpose string) []byte {
 		panic(err) // 32 bytes are always within HKDF's limit
 	}
 	return key
+}
+
+// orderedID returns an identifier of which those that are made later sort after those
+// made before, to the millisecond: what is stored under it is written to the same place
+// as its neighbours, not all over the file. 80 of its 128 bits are random.
+func orderedID(now time.Time) string {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], uint64(now.UnixMilli())<<16) //nolint:gosec // the bits are meant
+	_, _ = rand.Read(b[6:])                                       // crypto/rand never fails
+	return hex.EncodeToString(b[:])
 }
 
 // randomString returns n random bytes as base64url.

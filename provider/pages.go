@@ -26,13 +26,14 @@ var webFiles embed.FS
 // stands; URLs that are not http or https are dropped (webURL), but for the two
 // places where a client's private-use scheme is right (leaveURL).
 type pages struct {
-	base       string // path before that of every page of the provider
-	homeURL    string
-	templates  map[string]*template.Template
-	style      []byte
-	styleETag  string
-	scriptHash string // of formPostScript
-	leaveHash  string // of frontChannelScript
+	base        string // path before that of every page of the provider
+	homeURL     string
+	templates   map[string]*template.Template
+	style       []byte
+	styleETag   string
+	scriptHash  string // of formPostScript
+	leaveHash   string // of frontChannelScript
+	blankLogins blankLogins
 }
 
 // newPages parses the templates. base is the issuer's path. homeURL is where
@@ -103,7 +104,7 @@ type loginPage struct {
 func (p *pages) login(w http.ResponseWriter, status int, v loginPage) {
 	v.FormTarget = originOf(v.FormTarget)
 	v.clientView = v.safe()
-	p.render(w, "login", status, policyOfForms(v.LogoURI), v)
+	p.send(w, status, policyOfForms(v.LogoURI), p.loginPage(v))
 }
 
 // consentPage asks whether the client may have what it asks for. The answer comes as
@@ -275,6 +276,10 @@ func policyOfForms(logo string) string {
 // render executes a page into a buffer, so that a failure is not half a page,
 // and sends it.
 func (p *pages) render(w http.ResponseWriter, name string, status int, policy string, view any) {
+	p.send(w, status, policy, p.execute(name, view))
+}
+
+func (p *pages) execute(name string, view any) []byte {
 	var page bytes.Buffer
 	err := p.templates[name].ExecuteTemplate(&page, "layout", struct {
 		Base, HomeURL string
@@ -283,6 +288,10 @@ func (p *pages) render(w http.ResponseWriter, name string, status int, policy st
 	if err != nil {
 		panic(fmt.Errorf("page %s: %w", name, err)) // a mistake in the template, for the guard to log
 	}
+	return page.Bytes()
+}
+
+func (p *pages) send(w http.ResponseWriter, status int, policy string, page []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
@@ -296,7 +305,7 @@ func (p *pages) render(w http.ResponseWriter, name string, status int, policy st
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	w.Write(page.Bytes())
+	w.Write(page)
 }
 
 // stylesheet serves the pages' style sheet.

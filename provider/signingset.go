@@ -31,12 +31,23 @@ type signingKey struct {
 	// from is when the key begins to sign, until when it need not be published
 	// any longer; zero for the last one of its algorithm.
 	from, until time.Time
+	// headers are the encoded headers of what it signs, by "typ".
+	headers map[string]string
 }
 
-// newSigner signs as the given type. A key is for one algorithm (RFC 8725 §3.1).
-func (key *signingKey) newSigner(typ string) (jose.Signer, error) {
-	options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ))
-	return jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key.JSONWebKey}, options)
+// prepare makes what does not change from signature to signature. It refuses a key
+// that is not for its algorithm.
+func (key *signingKey) prepare() error {
+	key.headers = make(map[string]string)
+	for _, typ := range []string{typeJWT, typeAccessToken, typeLogoutToken} {
+		header, err := protectedHeader(key.Algorithm, key.KeyID, typ)
+		if err != nil {
+			return err
+		}
+		key.headers[typ] = header
+	}
+	_, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: key.JSONWebKey}, nil)
+	return err
 }
 
 // newSigningSet checks the keys and prepares the document of those that are
@@ -54,7 +65,7 @@ func newSigningSet(keys []*signingKey, now time.Time) (*signingSet, error) {
 			return nil, fmt.Errorf("kid %q: every key needs one of its own", key.KeyID)
 		}
 		ids[key.KeyID] = true
-		if _, err := key.newSigner(typeJWT); err != nil {
+		if err := key.prepare(); err != nil {
 			return nil, fmt.Errorf("key %s: %w", key.KeyID, err)
 		}
 		if !published(key.until, now) {

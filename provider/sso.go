@@ -90,7 +90,7 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 // ended meanwhile.
 func (p *Provider) storeSession(ctx context.Context, before *ssoSession, session *storage.Session) error {
 	ctx, work := p.begin(ctx)
-	session.SID = randomString(16)
+	session.SID = orderedID(work.now)
 	if before != nil {
 		if err := p.succeed(ctx, work, before, session); err != nil {
 			return err

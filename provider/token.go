@@ -225,7 +225,7 @@ func (p *Provider) grantToClient(req fosite.AccessRequester, form url.Values, no
 		ClientID: c.ID, Subject: c.ID, RequestedAt: now, CreatedAt: now,
 		ExpiresAt: now.Add(time.Duration(c.lifetimes.AccessToken)),
 	}
-	req.SetID(randomString(16))
+	req.SetID(orderedID(now))
 	return nil
 }
 

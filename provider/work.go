@@ -52,10 +52,8 @@ func (p *Provider) begin(ctx context.Context) (context.Context, *work) {
 	now := time.Now().UTC()
 	w := &work{
 		store: p.store, now: now,
-		onSuccess:     storage.Changes{At: now},
-		always:        storage.Changes{At: now},
-		codes:         make(map[storage.Digest]codeRead),
-		refreshTokens: make(map[storage.Digest]refreshRead),
+		onSuccess: storage.Changes{At: now},
+		always:    storage.Changes{At: now},
 	}
 	return context.WithValue(ctx, workKey{}, w), w
 }
@@ -71,6 +69,9 @@ func (w *work) code(ctx context.Context, id storage.Digest) (storage.Code, stora
 	read, seen := w.codes[id]
 	if !seen {
 		read.code, read.grant, read.err = w.store.Code(ctx, id)
+		if w.codes == nil {
+			w.codes = make(map[storage.Digest]codeRead)
+		}
 		w.codes[id] = read
 	}
 	return read.code, read.grant, read.err
@@ -81,6 +82,9 @@ func (w *work) refreshToken(ctx context.Context, id storage.Digest) (storage.Ref
 	read, seen := w.refreshTokens[id]
 	if !seen {
 		read.token, read.grant, read.err = w.store.RefreshToken(ctx, id)
+		if w.refreshTokens == nil {
+			w.refreshTokens = make(map[storage.Digest]refreshRead)
+		}
 		w.refreshTokens[id] = read
 	}
 	return read.token, read.grant, read.err
