@@ -218,7 +218,7 @@ func TestJoiningWhileSigningOut(t *testing.T) {
 		store := &faultyStore{Store: storagetest.NewModel(), broken: map[string]bool{}}
 		op, rs := receiving(t, 2, provider.Config{Store: store}, nil)
 		idToken := op.joins(t, "rp-0")
-		session := storage.DigestOf(op.cookies["op_session"])
+		session := provider.SecretID(op.cookies["op_session"])
 		store.onCommit = func(c storage.Changes) error {
 			if len(c.SignOut) == 0 {
 				return nil

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/sha512"
 	"errors"
 	"html/template"
 	"net/url"
@@ -12,7 +11,6 @@ import (
 	"github.com/ory/fosite/handler/oauth2"
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/handler/pkce"
-	"github.com/ory/fosite/token/hmac"
 )
 
 // engineConfig returns fosite's configuration. Every field that fosite would
@@ -20,11 +18,8 @@ import (
 // exception is the fetcher of clients' keys: nothing asks for it (clientauth.go
 // and authorization.go see to that), and fosite's own starts goroutines that
 // never end.
-func engineConfig(issuer string, keys *keyring, lifetimes Lifetimes) *fosite.Config {
+func engineConfig(issuer string, lifetimes Lifetimes) *fosite.Config {
 	return &fosite.Config{
-		GlobalSecret:          keys.derive("token hmac"),
-		HMACHasher:            sha512.New512_256,
-		TokenEntropy:          32,
 		IDTokenIssuer:         issuer,
 		AccessTokenIssuer:     issuer,
 		TokenURL:              issuer + pathToken,
@@ -92,16 +87,6 @@ func newEngine(p *Provider, cfg *fosite.Config) *fosite.Fosite {
 	cfg.TokenEndpointHandlers = fosite.TokenEndpointHandlers{code, clientCredentials, refresh, device, oidcCode, oidcRefresh, proofKey}
 	cfg.ClientAuthenticationStrategy = p.engineClientAuth
 	return fosite.NewOAuth2Provider(store, cfg)
-}
-
-// newTokens makes the token strategy.
-func newTokens(issuer string, keys *keyring, subjects *subjects, cfg *fosite.Config) *tokens {
-	return &tokens{
-		HMACSHAStrategyUnPrefixed: oauth2.NewHMACSHAStrategyUnPrefixed(&hmac.HMACStrategy{Config: cfg}, cfg),
-		issuer:                    issuer,
-		keys:                      keys,
-		subjects:                  subjects,
-	}
 }
 
 // noHasher refuses every secret: clientauth.go compares them, not fosite.

@@ -52,7 +52,7 @@ func (s engineStore) CreateAuthorizeCodeSession(ctx context.Context, signature s
 	w := workFrom(ctx)
 	s.addGrant(w, req)
 	w.onSuccess.Codes = append(w.onSuccess.Codes, storage.Code{
-		ID:        storage.DigestOf(signature),
+		ID:        recordID(signature),
 		GrantID:   req.GetID(),
 		JKT:       w.codeJKT,
 		ExpiresAt: w.now.Add(time.Duration(clientOf(req).lifetimes.Code)),
@@ -79,14 +79,14 @@ func (s engineStore) GetAuthorizeCodeSession(ctx context.Context, signature stri
 }
 
 func (engineStore) InvalidateAuthorizeCodeSession(ctx context.Context, signature string) error {
-	workFrom(ctx).onSuccess.RedeemCode = storage.DigestOf(signature)
+	workFrom(ctx).onSuccess.RedeemCode = recordID(signature)
 	return nil
 }
 
 // --- PKCE, RFC 7636 ---
 
 func (engineStore) CreatePKCERequestSession(ctx context.Context, signature string, req fosite.Requester) error {
-	w, id := workFrom(ctx), storage.DigestOf(signature)
+	w, id := workFrom(ctx), recordID(signature)
 	for i := range w.onSuccess.Codes {
 		if code := &w.onSuccess.Codes[i]; code.ID == id {
 			code.CodeChallenge = req.GetRequestForm().Get("code_challenge")
@@ -138,7 +138,7 @@ func (s engineStore) CreateAccessTokenSession(ctx context.Context, signature str
 	w, session := workFrom(ctx), sessionOf(req)
 	s.addGrant(w, req)
 	w.onSuccess.AccessTokens = append(w.onSuccess.AccessTokens, storage.AccessToken{
-		ID:        storage.DigestOf(signature),
+		ID:        recordID(signature),
 		GrantID:   req.GetID(),
 		JTI:       session.jti,
 		Scopes:    slices.Clone(req.GetGrantedScopes()),
@@ -151,7 +151,7 @@ func (s engineStore) CreateAccessTokenSession(ctx context.Context, signature str
 }
 
 func (s engineStore) GetAccessTokenSession(ctx context.Context, signature string, _ fosite.Session) (fosite.Requester, error) {
-	token, grant, err := s.p.store.AccessToken(ctx, storage.DigestOf(signature))
+	token, grant, err := s.p.store.AccessToken(ctx, recordID(signature))
 	if err != nil {
 		return nil, engineError(err)
 	}
@@ -166,7 +166,7 @@ func (s engineStore) GetAccessTokenSession(ctx context.Context, signature string
 
 func (engineStore) DeleteAccessTokenSession(ctx context.Context, signature string) error {
 	w := workFrom(ctx)
-	w.always.RevokeAccessTokens = append(w.always.RevokeAccessTokens, storage.DigestOf(signature))
+	w.always.RevokeAccessTokens = append(w.always.RevokeAccessTokens, recordID(signature))
 	return nil
 }
 
@@ -181,7 +181,7 @@ func (s engineStore) CreateRefreshTokenSession(ctx context.Context, signature, _
 	w, session := workFrom(ctx), sessionOf(req)
 	s.addGrant(w, req)
 	w.onSuccess.RefreshTokens = append(w.onSuccess.RefreshTokens, storage.RefreshToken{
-		ID:        storage.DigestOf(signature),
+		ID:        recordID(signature),
 		GrantID:   req.GetID(),
 		JKT:       refreshKey(req, w.jkt),
 		IssuedAt:  w.now,
@@ -197,7 +197,7 @@ func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature strin
 	if signature == "" {
 		return nil, fosite.ErrNotFound
 	}
-	token, grant, err := workFrom(ctx).refreshToken(ctx, storage.DigestOf(signature))
+	token, grant, err := workFrom(ctx).refreshToken(ctx, recordID(signature))
 	if err != nil {
 		return nil, engineError(err)
 	}
@@ -219,7 +219,7 @@ func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature strin
 }
 
 func (engineStore) RotateRefreshToken(ctx context.Context, _, signature string) error {
-	workFrom(ctx).onSuccess.RotateRefreshToken = storage.DigestOf(signature)
+	workFrom(ctx).onSuccess.RotateRefreshToken = recordID(signature)
 	return nil
 }
 
@@ -253,7 +253,7 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 	if signature == "" {
 		return nil, storage.Code{}, fosite.ErrNotFound
 	}
-	code, grant, err := workFrom(ctx).code(ctx, storage.DigestOf(signature))
+	code, grant, err := workFrom(ctx).code(ctx, recordID(signature))
 	if err != nil {
 		return nil, storage.Code{}, engineError(err)
 	}

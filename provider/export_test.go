@@ -8,3 +8,6 @@ func (p *Provider) Routes() map[string]string {
 	}
 	return methods
 }
+
+// SecretID is under what the store has a secret value.
+var SecretID = secretID

@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -238,16 +236,6 @@ func (k *keyring) derive(purpose string) []byte {
 		panic(err) // 32 bytes are always within HKDF's limit
 	}
 	return key
-}
-
-// orderedID returns an identifier of which those that are made later sort after those
-// made before, to the millisecond: what is stored under it is written to the same place
-// as its neighbours, not all over the file. 80 of its 128 bits are random.
-func orderedID(now time.Time) string {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:], uint64(now.UnixMilli())<<16) //nolint:gosec // the bits are meant
-	_, _ = rand.Read(b[6:])                                       // crypto/rand never fails
-	return hex.EncodeToString(b[:])
 }
 
 // randomString returns n random bytes as base64url.

@@ -167,9 +167,9 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 	if p.checkSession, err = newCheckSessionPage(p.cookieName(stateCookie)); err != nil {
 		return err
 	}
-	engine := engineConfig(p.issuer, p.keys, p.lifetimes)
+	engine := engineConfig(p.issuer, p.lifetimes)
 	p.subjects = &subjects{key: p.keys.derive("pairwise subject"), sessionKey: p.keys.derive("pairwise session")}
-	p.tokens = newTokens(p.issuer, p.keys, p.subjects, engine)
+	p.tokens = &tokens{opaque: opaqueTokens{p.keys.derive("token hmac")}, issuer: p.issuer, keys: p.keys, subjects: p.subjects}
 	p.oauth = newEngine(p, engine)
 	p.registrar = newRegistrar(cfg.Registration)
 	if err := p.loadRegistrations(ctx); err != nil {

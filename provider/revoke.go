@@ -5,8 +5,6 @@ import (
 	"net/http"
 
 	"github.com/ory/fosite"
-
-	"github.com/oidclab/oidclab/storage"
 )
 
 // handleRevoke serves POST /revoke (RFC 7009).
@@ -63,8 +61,7 @@ func (p *Provider) revoke(ctx context.Context, work *work, caller *client, raw s
 	case token.grant.ClientID != caller.ID:
 		return errForeignToken
 	}
-	id := storage.DigestOf(p.tokens.AccessTokenSignature(ctx, raw))
-	work.onSuccess.RevokeAccessTokens = append(work.onSuccess.RevokeAccessTokens, id)
+	work.onSuccess.RevokeAccessTokens = append(work.onSuccess.RevokeAccessTokens, token.ID)
 	return nil
 }
 

@@ -31,7 +31,7 @@ func (p *Provider) currentSession(r *http.Request) (*ssoSession, error) {
 	if value == "" {
 		return nil, nil //nolint:nilnil // nobody is signed in: no session and no fault
 	}
-	record, err := p.store.Session(r.Context(), storage.DigestOf(value))
+	record, err := p.store.Session(r.Context(), secretID(value))
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil //nolint:nilnil // as above
 	}
@@ -57,9 +57,9 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 	if err != nil {
 		return nil, err
 	}
-	value := randomString(32)
+	value := orderedSecret(work.now)
 	session := storage.Session{
-		ID:        storage.DigestOf(value),
+		ID:        secretID(value),
 		Subject:   u.subject,
 		ACR:       p.requests.ACRValues[0],
 		AMR:       []string{"pwd"}, // RFC 8176 §2

@@ -15,11 +15,12 @@ import (
 	"github.com/oidclab/oidclab/storage"
 )
 
-// tokens makes and recognises codes, refresh tokens and access tokens. Codes,
-// refresh tokens and opaque access tokens are random values with an HMAC;
-// access tokens are JWTs (RFC 9068) unless the client is registered otherwise.
+// tokens makes and recognises codes, refresh tokens and access tokens, for fosite.
+// Codes, refresh tokens and opaque access tokens are random values with an HMAC
+// (opaque.go); access tokens are JWTs (RFC 9068) unless the client is registered
+// otherwise. What fosite calls a signature is the handle.
 type tokens struct {
-	*oauth2.HMACSHAStrategyUnPrefixed
+	opaque   opaqueTokens
 	issuer   string
 	keys     *keyring
 	subjects *subjects
@@ -36,51 +37,75 @@ var (
 	errTokenRevoked   = errors.New("the token was revoked")
 )
 
-// AccessTokenSignature returns the last part of the token, the key under which
-// it is stored.
+// AccessTokenSignature is never asked for a JWT: fosite only makes access tokens here.
 func (t *tokens) AccessTokenSignature(_ context.Context, token string) string {
-	return token[strings.LastIndexByte(token, '.')+1:]
+	return opaqueHandle(token)
 }
 
 // GenerateAccessToken returns a new access token in its client's format.
-func (t *tokens) GenerateAccessToken(ctx context.Context, req fosite.Requester) (token, signature string, err error) {
-	c := clientOf(req)
+func (t *tokens) GenerateAccessToken(ctx context.Context, req fosite.Requester) (token, handle string, err error) {
+	c, now := clientOf(req), workFrom(ctx).now
 	if c.AccessTokenFormat == formatOpaque {
-		return t.HMACSHAStrategyUnPrefixed.GenerateAccessToken(ctx, req)
+		token, handle = t.opaque.generate(now)
+		return token, handle, nil
 	}
 	session := sessionOf(req)
-	session.jti = randomString(16)
+	session.jti = orderedID(now)
 	token, err = t.keys.sign(ctx, jose.SignatureAlgorithm(c.AccessTokenAlg), typeAccessToken, t.accessTokenClaims(ctx, req))
-	if err != nil {
-		return "", "", err
-	}
-	return token, t.AccessTokenSignature(ctx, token), nil
+	return token, jwtHandle(session.jti, ""), err
+}
+
+// ValidateAccessToken is never called: see accessToken.
+func (t *tokens) ValidateAccessToken(ctx context.Context, _ fosite.Requester, token string) error {
+	_, err := t.authentic(ctx, token)
+	return err
+}
+
+// AuthorizeCodeSignature returns the code's handle.
+func (t *tokens) AuthorizeCodeSignature(_ context.Context, code string) string {
+	return opaqueHandle(code)
+}
+
+// GenerateAuthorizeCode returns a new code.
+func (t *tokens) GenerateAuthorizeCode(ctx context.Context, _ fosite.Requester) (code, handle string, err error) {
+	code, handle = t.opaque.generate(workFrom(ctx).now)
+	return code, handle, nil
 }
 
 // ValidateAuthorizeCode checks that a code was made here and has not expired.
-// It knows better than fosite's own which error RFC 6749 §5.2 wants, and fosite
-// asks for it twice, so that a code may expire in between.
-func (t *tokens) ValidateAuthorizeCode(ctx context.Context, req fosite.Requester, code string) error {
-	err := t.HMACSHAStrategyUnPrefixed.ValidateAuthorizeCode(ctx, req, code)
-	return refusedToken(err, theCode, req, fosite.AuthorizeCode)
+// fosite asks for it twice, so that a code may expire in between.
+func (t *tokens) ValidateAuthorizeCode(_ context.Context, req fosite.Requester, code string) error {
+	return t.validate(code, theCode, req, fosite.AuthorizeCode)
 }
 
-// ValidateRefreshToken is the same for a refresh token.
-func (t *tokens) ValidateRefreshToken(ctx context.Context, req fosite.Requester, token string) error {
-	err := t.HMACSHAStrategyUnPrefixed.ValidateRefreshToken(ctx, req, token)
-	return refusedToken(err, theRefreshToken, req, fosite.RefreshToken)
+// RefreshTokenSignature returns the refresh token's handle.
+func (t *tokens) RefreshTokenSignature(_ context.Context, token string) string {
+	return opaqueHandle(token)
 }
 
-// refusedToken is fosite's verdict on a code or refresh token in our words.
-func refusedToken(err error, what string, req fosite.Requester, kind fosite.TokenType) error {
+// GenerateRefreshToken returns a new refresh token.
+func (t *tokens) GenerateRefreshToken(ctx context.Context, _ fosite.Requester) (token, handle string, err error) {
+	token, handle = t.opaque.generate(workFrom(ctx).now)
+	return token, handle, nil
+}
+
+// ValidateRefreshToken checks the same of a refresh token.
+func (t *tokens) ValidateRefreshToken(_ context.Context, req fosite.Requester, token string) error {
+	return t.validate(token, theRefreshToken, req, fosite.RefreshToken)
+}
+
+// validate refuses a code or refresh token in the words of RFC 6749 §5.2. fosite asks
+// a first time before it has read when a code expires; the store it then reads from
+// refuses an expired one (enginestore.go).
+func (t *tokens) validate(token, what string, req fosite.Requester, kind fosite.TokenType) error {
+	now, expires := time.Now(), req.GetSession().GetExpiresAt(kind)
 	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, fosite.ErrTokenExpired):
-		return refuse(fosite.ErrInvalidGrant, expiredGrant(what, req.GetSession().GetExpiresAt(kind), time.Now()))
-	default: // one whose signature is known and whose first part is another
+	case !expires.IsZero() && !now.Before(expires):
+		return refuse(fosite.ErrInvalidGrant, expiredGrant(what, expires, now))
+	case !t.opaque.authentic(token): // one whose HMAC is known and whose first part is another
 		return refuse(fosite.ErrInvalidGrant, unknownGrant(what, req.GetClient().GetID(), neverIssued))
 	}
+	return nil
 }
 
 // accessTokenClaims are those of RFC 9068 §2.2, and RFC 9449 §6.1.
@@ -113,23 +138,25 @@ func (t *tokens) accessTokenClaims(ctx context.Context, req fosite.Requester) ma
 	return claims
 }
 
-// authentic checks that an access token was made here, not that it is valid:
-// the store knows that. The store is asked by the signature alone, so without
-// this check anything could stand before a known signature.
-func (t *tokens) authentic(ctx context.Context, token string) error {
-	var err error
-	if strings.Count(token, ".") == 2 {
-		_, err = t.keys.verify(ctx, token, typeAccessToken)
-	} else {
-		err = t.Enigma.Validate(ctx, token)
+// authentic checks that an access token was made here, not that it is valid: the
+// store knows that, under the handle that is returned. The store is asked by the
+// handle alone, so without this check anything could stand before a known one.
+func (t *tokens) authentic(ctx context.Context, token string) (handle string, err error) {
+	if strings.Count(token, ".") != 2 {
+		if !t.opaque.authentic(token) {
+			return "", errTokenMalformed
+		}
+		return opaqueHandle(token), nil
 	}
+	claims, err := t.keys.verify(ctx, token, typeAccessToken)
 	if err != nil {
 		if errors.Is(err, errKeysUnavailable) || ctx.Err() != nil {
-			return err
+			return "", err
 		}
-		return fmt.Errorf("%w: %w", errTokenMalformed, err)
+		return "", fmt.Errorf("%w: %w", errTokenMalformed, err)
 	}
-	return nil
+	jti, _ := claims["jti"].(string)
+	return jwtHandle(jti, token[strings.LastIndexByte(token, '.')+1:]), nil
 }
 
 // presentedToken is an access token that somebody presented, as far as it was
@@ -144,11 +171,11 @@ type presentedToken struct {
 // a revoked token is dead at once; and a scope that its client has lost since is
 // no longer in it.
 func (p *Provider) accessToken(ctx context.Context, raw string) (token presentedToken, err error) {
-	if err := p.tokens.authentic(ctx, raw); err != nil {
+	handle, err := p.tokens.authentic(ctx, raw)
+	if err != nil {
 		return token, err
 	}
-	id := storage.DigestOf(p.tokens.AccessTokenSignature(ctx, raw))
-	token.AccessToken, token.grant, err = p.store.AccessToken(ctx, id)
+	token.AccessToken, token.grant, err = p.store.AccessToken(ctx, recordID(handle))
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		return token, errTokenUnknown
@@ -182,11 +209,10 @@ func (p *Provider) remainingParty(ctx context.Context, grant storage.Grant) (*cl
 
 // refreshToken returns a live refresh token with its grant.
 func (p *Provider) refreshToken(ctx context.Context, raw string) (storage.RefreshToken, storage.Grant, error) {
-	if err := p.tokens.Enigma.Validate(ctx, raw); err != nil {
-		return storage.RefreshToken{}, storage.Grant{}, fmt.Errorf("%w: %w", errTokenMalformed, err)
+	if !p.tokens.opaque.authentic(raw) {
+		return storage.RefreshToken{}, storage.Grant{}, errTokenMalformed
 	}
-	id := storage.DigestOf(p.tokens.RefreshTokenSignature(ctx, raw))
-	token, grant, err := p.store.RefreshToken(ctx, id)
+	token, grant, err := p.store.RefreshToken(ctx, recordID(opaqueHandle(raw)))
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		return token, grant, errTokenUnknown
