@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	"github.com/oidclab/oidclab/storage"
 )
@@ -95,10 +96,17 @@ func (s *Store) transact(first *request) (batch []*request, err error) {
 }
 
 // next returns a request that is waiting, if there is one and the transaction,
-// which has n already, can take it.
+// which has n already, can take it. Before it gives up it lets those run that can:
+// who is about to submit gets in, and the cost of the transaction is shared by more.
 func (s *Store) next(n int) *request {
 	if n == maxBatch {
 		return nil
+	}
+	select {
+	case r := <-s.queue:
+		return r
+	default:
+		runtime.Gosched()
 	}
 	select {
 	case r := <-s.queue:
