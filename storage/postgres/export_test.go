@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"context"
 	"slices"
+	"time"
 )
 
 // Schema is the version of the tables that this program knows.
@@ -10,6 +12,15 @@ func Schema() int64 { return schema }
 // SetSerializable makes the store's transactions SERIALIZABLE, as they are in
 // CockroachDB.
 func (s *Store) SetSerializable() { s.begin = beginCockroach }
+
+// SetWorkLimit bounds what a call does with a connection.
+func (s *Store) SetWorkLimit(limit time.Duration) { s.workLimit = limit }
+
+// Query reads one value through the store's pool.
+func (s *Store) Query(ctx context.Context, sql string) (value string, err error) {
+	err = s.pool.QueryRow(ctx, sql).Scan(&value)
+	return value, err
+}
 
 // Statements returns the statements that tables have in common.
 func Statements() (all []string) {

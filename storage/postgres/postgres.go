@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -20,6 +21,10 @@ import (
 // defaultConns is how many connections a store opens at most, unless the URL
 // says pool_max_conns.
 const defaultConns = 16
+
+// idleParameter is for how long the database waits for the second half of a
+// transaction: a machine that is gone must not hold locks until TCP notices.
+const idleParameter = "idle_in_transaction_session_timeout"
 
 // Options adjust a store. The zero value is one without a background sweep.
 type Options struct {
@@ -37,6 +42,8 @@ type Store struct {
 	logger *slog.Logger
 	// begin is how a transaction begins in this database.
 	begin string
+	// workLimit bounds what a call does with a connection.
+	workLimit time.Duration
 
 	sweeper  context.CancelFunc
 	sweeping sync.WaitGroup
@@ -66,7 +73,7 @@ func Open(ctx context.Context, url string, o *Options) (*Store, error) {
 		return nil, fmt.Errorf("store %s: %w", name, err)
 	}
 	sweepCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Store{pool: pool, logger: o.Logger, sweeper: cancel}
+	s := &Store{pool: pool, logger: o.Logger, sweeper: cancel, workLimit: workLimit}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -113,6 +120,14 @@ func parse(address string) (*pgxpool.Config, error) {
 	}
 	if !u.Query().Has("pool_max_conns") {
 		config.MaxConns = defaultConns
+	}
+	if !u.Query().Has(idleParameter) {
+		// Not among the parameters that a connection begins with: poolers refuse
+		// those that they do not know.
+		config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, setIdleLimit)
+			return err
+		}
 	}
 	return config, nil
 }

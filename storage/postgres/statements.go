@@ -12,6 +12,7 @@ const (
 	beginCockroach = "BEGIN ISOLATION LEVEL SERIALIZABLE"
 	commitSQL      = "COMMIT"
 	rollbackSQL    = "ROLLBACK"
+	setIdleLimit   = "SET idle_in_transaction_session_timeout = '20s'"
 )
 
 // Lookups.

@@ -90,7 +90,7 @@ func (s *Store) removeExpired(ctx context.Context, now time.Time, expired [][][]
 		return 0, err
 	}
 	defer conn.Release()
-	ctx, cancel := work(ctx)
+	ctx, cancel := s.work(ctx)
 	defer cancel()
 	var batch pgx.Batch // which is a transaction by itself
 	for i, ids := range expired {

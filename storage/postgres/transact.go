@@ -16,7 +16,8 @@ import (
 const (
 	// connectLimit bounds how long a call waits for a connection.
 	connectLimit = 5 * time.Second
-	// workLimit bounds what it does with the connection.
+	// workLimit bounds what it does with the connection, waiting for locks
+	// included.
 	workLimit = 15 * time.Second
 	// maxTries bounds how often a transaction is begun that others kept from its
 	// commit; maxPause is the longest pause between two tries.
@@ -51,8 +52,8 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 
 // work is a context for what is done with a connection. It outlives the
 // caller's: cutting off a statement would cost the connection.
-func work(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), workLimit)
+func (s *Store) work(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), s.workLimit)
 }
 
 // read runs f, which changes nothing, again if the connection broke.
@@ -67,7 +68,7 @@ func (s *Store) read(ctx context.Context, f func(context.Context, querier) error
 		if err != nil {
 			return err
 		}
-		working, cancel := work(ctx)
+		working, cancel := s.work(ctx)
 		err = f(working, conn)
 		cancel()
 		conn.Release()
@@ -97,7 +98,7 @@ func (s *Store) transact(ctx context.Context, w *commit) error {
 		return err
 	}
 	// From here on the caller's context no longer matters.
-	ctx, cancel := work(ctx)
+	ctx, cancel := s.work(ctx)
 	defer cancel()
 	for try, lost := 1, 0; ; try++ {
 		next, err := s.attempt(ctx, conn, w)

@@ -1,0 +1,266 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/postgres"
+	"github.com/oidclab/oidclab/storage/postgres/postgrestest"
+)
+
+// redeem redeems the code of exchange(0).
+var redeem = storage.Changes{At: start, RedeemCode: exchange(0).Codes[0].ID}
+
+// issue writes the grant and the code of exchange(0).
+func issue(t *testing.T, s *postgres.Store) {
+	t.Helper()
+	c := exchange(0)
+	if err := s.Commit(t.Context(), storage.Changes{Grants: c.Grants, Codes: c.Codes}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A store whose database goes away says so, and works again as soon as the
+// database is back. Nothing that was committed is lost, whatever happened.
+func TestDatabaseGone(t *testing.T) {
+	server := postgrestest.New(t)
+	s := reopen(t, server.URL())
+	issue(t, s)
+	for name, end := range map[string]func(testing.TB){"stopped": server.Stop, "killed": server.Kill} {
+		t.Run(name, func(t *testing.T) {
+			id := storage.DigestOf(name)
+			if err := s.Commit(t.Context(), storage.Changes{Once: []storage.Once{{ID: id}}}); err != nil {
+				t.Fatal(err)
+			}
+			end(t)
+			_, _, readErr := s.Code(t.Context(), redeem.RedeemCode)
+			for what, err := range map[string]error{"Ping": s.Ping(t.Context()), "Code": readErr, "Commit": s.Commit(t.Context(), redeem)} {
+				if err == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrUsed) {
+					t.Errorf("%s without a database: %v", what, err)
+				}
+			}
+			server.Start(t)
+			if err := s.Ping(t.Context()); err != nil {
+				t.Errorf("Ping: %v", err)
+			}
+			if err := s.Commit(t.Context(), storage.Changes{Once: []storage.Once{{ID: id}}}); !errors.Is(err, storage.ErrSeen) {
+				t.Errorf("what was committed before: %v", err)
+			}
+		})
+	}
+	if err := s.Commit(t.Context(), redeem); err != nil {
+		t.Errorf("Commit: %v", err)
+	}
+}
+
+// Connections that broke while nobody used them are replaced, and nobody hears
+// of it.
+func TestConnectionsBroken(t *testing.T) {
+	name := "broken_" + strings.ToLower(rand.Text())
+	s := openStore(t, "&pool_max_conns=4&application_name="+name)
+	issue(t, s)
+	cut := func() {
+		t.Helper()
+		postgrestest.Exec(t, postgrestest.URL(t), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", name)
+	}
+	cut()
+	if _, _, err := s.Code(t.Context(), redeem.RedeemCode); err != nil {
+		t.Errorf("Code: %v", err)
+	}
+	cut()
+	if err := s.Commit(t.Context(), redeem); err != nil {
+		t.Errorf("Commit: %v", err)
+	}
+	cut()
+	if n, err := s.Sweep(t.Context(), start.Add(time.Hour), 10); n != 0 || err != nil {
+		t.Errorf("Sweep: %d, %v", n, err)
+	}
+	cut()
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("Ping: %v", err)
+	}
+}
+
+// A commit whose end is not known is reported, and not tried again: that would
+// find its own code used, and end an honest client's grant.
+func TestFateUnknown(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// lost is what does not reach its end: the COMMIT, or the answer to it.
+		lost string
+		// want is what a second attempt of the client finds.
+		want error
+	}{
+		{"the commit is lost", "request", nil},
+		{"the answer is lost", "answer", storage.ErrUsed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			address := postgrestest.URL(t)
+			direct := reopen(t, address)
+			issue(t, direct)
+			proxy := startProxy(t, address)
+			// In this mode each statement is sent as text.
+			s := reopen(t, proxy.url+"&default_query_exec_mode=exec")
+
+			proxy.lose.Store(&test.lost)
+			err := s.Commit(t.Context(), redeem)
+			if err == nil || !strings.Contains(err.Error(), "not known") {
+				t.Errorf("Commit: %v", err)
+			}
+			if n := proxy.commits.Load(); n != 1 {
+				t.Errorf("%d attempts to commit, want 1", n)
+			}
+			grant, err := direct.Grant(t.Context(), exchange(0).Grants[0].ID)
+			if err != nil || !grant.RevokedAt.IsZero() {
+				t.Errorf("grant: revoked at %s, %v", grant.RevokedAt, err)
+			}
+
+			proxy.lose.Store(new(string))
+			if err := s.Commit(t.Context(), redeem); !errors.Is(err, test.want) {
+				t.Errorf("second attempt: %v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+// Who holds a lock holds others up for no longer than the limit.
+func TestLocked(t *testing.T) {
+	address := postgrestest.URL(t)
+	s := reopen(t, address)
+	issue(t, s)
+	s.SetWorkLimit(200 * time.Millisecond)
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT id FROM codes FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), redeem); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Commit: %v", err)
+	}
+	// A sweep passes it over, and comes back another time.
+	if n, err := s.Sweep(t.Context(), start.Add(48*time.Hour), 10); n != 1 || err != nil {
+		t.Errorf("Sweep: %d, %v; want the grant alone", n, err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Sweep(t.Context(), start.Add(48*time.Hour), 10); n != 1 || err != nil {
+		t.Errorf("Sweep: %d, %v; want the code", n, err)
+	}
+}
+
+// A machine that is gone holds locks no longer than the database is told.
+func TestIdleLimit(t *testing.T) {
+	for parameters, want := range map[string]string{"": "20s", "&idle_in_transaction_session_timeout=7s": "7s"} {
+		got, err := openStore(t, parameters).Query(t.Context(), "SHOW idle_in_transaction_session_timeout")
+		if got != want || err != nil {
+			t.Errorf("%s: %s, %v; want %s", parameters, got, err, want)
+		}
+	}
+}
+
+// proxy stands between a store and its server.
+type proxy struct {
+	url     string
+	commits atomic.Int64
+	// lose says what is lost: the "request" or the "answer" of a COMMIT.
+	lose atomic.Pointer[string]
+}
+
+func startProxy(t *testing.T, address string) *proxy {
+	t.Helper()
+	own, err := pgx.ParseConfig(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, to := pgconn.NetworkAddress(own.Host, own.Port)
+	var config net.ListenConfig
+	ln, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(own.User, own.Password), Host: ln.Addr().String(), Path: own.Database,
+		RawQuery: url.Values{"sslmode": {"disable"}, "search_path": {own.RuntimeParams["search_path"]}}.Encode(),
+	}
+	p := &proxy{url: u.String()}
+	p.lose.Store(new(string))
+	go func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			var dialer net.Dialer
+			backend, err := dialer.DialContext(context.WithoutCancel(t.Context()), network, to)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			go p.pass(client, backend)
+		}
+	}()
+	return p
+}
+
+// pass carries bytes both ways until either side ends, or a COMMIT is to be lost.
+func (p *proxy) pass(client, backend net.Conn) {
+	var lost atomic.Bool
+	go func() {
+		defer client.Close()
+		if _, err := io.Copy(writerFunc(func(b []byte) (int, error) {
+			if lost.Load() {
+				return 0, io.ErrClosedPipe
+			}
+			return client.Write(b)
+		}), backend); err != nil {
+			_ = backend.Close()
+		}
+	}()
+	defer backend.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) {
+			p.commits.Add(1)
+			switch *p.lose.Load() {
+			case "request":
+				_ = client.Close()
+				return
+			case "answer":
+				lost.Store(true)
+			}
+		}
+		if _, err := backend.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
