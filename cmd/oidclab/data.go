@@ -11,7 +11,7 @@ import (
 	bbolt "go.etcd.io/bbolt/errors"
 
 	"github.com/oidclab/oidclab/provider"
-	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/bolt"
 )
 
 // makeDir makes the data directory, for its owner only.
@@ -24,8 +24,8 @@ func makeDir(dir string) error {
 
 // dataError names the directory and what to do.
 func dataError(dir string, err error) error {
-	if errors.Is(err, storage.ErrInUse) {
-		return fmt.Errorf("the data directory %s is in use by another oidclab; stop that one, or choose another with --data", dir)
+	if held, ok := errors.AsType[*bolt.InUseError](err); ok {
+		return fmt.Errorf("the data directory %s is in use by %s; stop that one, or choose another with --data", dir, held.Holder())
 	}
 	return fmt.Errorf("cannot use the data directory %s: %w; choose another with --data", dir, pathReason(err))
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -35,12 +38,15 @@ type Options struct {
 // Store is a storage.Store in a bbolt file.
 type Store struct {
 	db     *bbolt.DB
+	file   *os.File // the database's
 	logger *slog.Logger
 
 	queue    chan *request // to the writer; see writer.go
 	written  chan struct{} // closed when the writer has ended
 	sweeper  context.CancelFunc
 	sweeping sync.WaitGroup
+
+	failed atomic.Pointer[failure] // nil: it can be written; see failure.go
 
 	// open is held for reading by every call, so that Close, which wants it
 	// for writing, waits for those under way.
@@ -54,31 +60,21 @@ var _ storage.Store = (*Store)(nil)
 
 // Open opens the store in the file at path, and makes the file, with mode
 // 0600, if there is none. The directory must exist. While another process has
-// the file open, Open fails with storage.ErrInUse. Nil options are the default
-// ones.
+// the file open, Open fails with an InUseError, which is storage.ErrInUse and names
+// the process. Nil options are the default ones.
 func Open(path string, o *Options) (*Store, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:      lockWait,
-		FreelistType: bbolt.FreelistMapType,
-		NoSync:       o.NoSync,
-		NoGrowSync:   o.NoSync,
-	})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("store %s: %w", path, storage.ErrInUse)
-	}
+	db, file, err := openFile(path, o)
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
-	}
-	if err := initialise(db); err != nil {
-		return nil, errors.Join(fmt.Errorf("store %s: %w", path, err), db.Close())
 	}
 
 	sweepCtx, cancel := context.WithCancel(context.Background())
 	s := &Store{
 		db:      db,
+		file:    file,
 		logger:  o.Logger,
 		queue:   make(chan *request),
 		written: make(chan struct{}),
@@ -94,6 +90,60 @@ func Open(path string, o *Options) (*Store, error) {
 	return s, nil
 }
 
+// openFile opens the file, and closes it again if it cannot be used.
+func openFile(path string, o *Options) (db *bbolt.DB, file *os.File, err error) {
+	err = recovered(func() (err error) { // damage makes bbolt panic
+		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout:      lockWait,
+			FreelistType: bbolt.FreelistMapType,
+			NoSync:       o.NoSync,
+			NoGrowSync:   o.NoSync,
+			OpenFile: func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+				file, err = os.OpenFile(path, flag, mode)
+				return file, err
+			},
+		})
+		return err
+	})
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return nil, nil, heldBy(path)
+	}
+	if _, panicked := errors.AsType[*panicError](err); panicked {
+		return nil, nil, errors.Join(fmt.Errorf("the file is damaged: %w", err), release(file))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	err = recovered(func() error {
+		if err := initialise(db); err != nil || o.NoSync {
+			return err
+		}
+		return settle(file, db.Info().PageSize)
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, recovered(db.Close))
+	}
+	return db, file, nil
+}
+
+// settle makes the disk hold what is read. The last process may have ended between
+// the write of a meta page and its flush, or because that flush failed: then the
+// kernel shows a page that it will not write by itself. So the meta pages, which
+// come first in the file, are written again as they are, and all is flushed.
+func settle(file *os.File, pageSize int) error {
+	metas := make([]byte, 2*pageSize)
+	if _, err := file.ReadAt(metas, 0); err != nil {
+		return err
+	}
+	if _, err := file.WriteAt(metas, 0); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(file.Name()))
+}
+
 // Close lets the calls under way finish and closes the file. Later calls get
 // storage.ErrClosed; closing again does nothing.
 func (s *Store) Close() error {
@@ -107,13 +157,21 @@ func (s *Store) Close() error {
 
 		close(s.queue)
 		<-s.written
+		if s.stuck() { // bbolt would wait for a lock that is never released
+			s.closeErr = errors.Join(s.broken(), release(s.file))
+			return
+		}
 		s.closeErr = s.db.Close()
 	})
 	return s.closeErr
 }
 
-// Ping implements storage.Store: it reads the file.
+// Ping implements storage.Store: it reads the file, and knows whether it can still
+// be written.
 func (s *Store) Ping(ctx context.Context) error {
+	if err := s.broken(); err != nil {
+		return err
+	}
 	return s.view(ctx, func(t *tx) error {
 		_, err := schemaOf(t.Tx)
 		return err

@@ -9,11 +9,13 @@
 //	remove.go     revocation, sign-out and deletion
 //	prepare.go    what is done before the writer has the Changes
 //	writer.go     the one goroutine that writes, and how it groups commits
+//	failure.go    what becomes of the store when a write fails
 //	read.go       lookups
 //	sweep.go      removal of what has expired
 //	buckets.go    keys and values
 //	indexes.go    the expiry index, and those that find records by another name
 //	schema.go     the version of the file, and the way from an older one
+//	holder.go     which process has the file
 //
 // # Bucket map
 //
@@ -69,4 +71,18 @@
 // in the transaction do not notice. Later Changes of a transaction see what
 // the earlier ones wrote, hence of two that redeem one code, the second finds
 // it used. Only an error of the disk fails all Changes of a transaction.
+//
+// # When a write fails
+//
+// A full disk costs the Changes that met it, and nothing else: the next ones may
+// find space. After any other failure of the disk, or one that left it open which
+// state the disk holds, the store writes no more until it is opened again: Commit
+// and Ping say so, reads go on. failure.go has the reasons.
+//
+// # What survives
+//
+// What Commit acknowledged survives the death of the process, and, unless NoSync
+// was asked for, a power failure. With NoSync the kernel writes pages in its own
+// order, so a power failure can leave a file that is neither the old state nor the
+// new.
 package bolt

@@ -155,3 +155,15 @@ func compareIndex(t *tx, bucket []byte, want map[string]string) error {
 	}
 	return err
 }
+
+// stumble is work that panics.
+type stumble struct{}
+
+func (stumble) check(*tx) error        { panic("stumbled") }
+func (stumble) apply(*tx, error) error { return nil }
+
+// Stumble submits work that panics in its transaction.
+func (s *Store) Stumble(ctx context.Context) error { return s.submit(ctx, stumble{}) }
+
+// IsMeta reports whether an offset in the file is that of a meta page.
+func (s *Store) IsMeta(offset int64) bool { return offset < 2*int64(s.db.Info().PageSize) }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,7 +23,7 @@ import (
 
 // The test binary, started again with these, is another process on the file.
 const (
-	childMode = "STORE_TEST_CHILD" // "hold" or "write"
+	childMode = "STORE_TEST_CHILD" // one of children
 	childPath = "STORE_TEST_PATH"
 	childFrom = "STORE_TEST_FROM" // the first number that "write" uses
 )
@@ -43,11 +44,21 @@ func child(mode string) error {
 	if err != nil {
 		return err
 	}
-	if mode == "hold" {
-		fmt.Fprintln(os.Stdout, "open")
-		_, err := io.Copy(io.Discard, os.Stdin) // until the parent has seen enough
-		return errors.Join(err, s.Close())
-	}
+	return children[mode](s)
+}
+
+// children are what the other process may do with the store.
+var children = map[string]func(*bolt.Store) error{"hold": holdOpen, "write": writeOn}
+
+// holdOpen holds the file until the parent has seen enough.
+func holdOpen(s *bolt.Store) error {
+	fmt.Fprintln(os.Stdout, "open")
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return errors.Join(err, s.Close())
+}
+
+// writeOn commits without end.
+func writeOn(s *bolt.Store) error {
 	from, err := strconv.Atoi(os.Getenv(childFrom))
 	if err != nil {
 		return err
@@ -118,6 +129,10 @@ func TestSecondProcess(t *testing.T) {
 		t.Fatalf("child said %q", out.Text())
 	}
 	refusesAtOnce(t, path)
+	_, err := bolt.Open(path, nil)
+	if held, ok := errors.AsType[*bolt.InUseError](err); runtime.GOOS == "linux" && (!ok || held.PID != cmd.Process.Pid || held.Command == "") {
+		t.Errorf("got error %v, want one that names process %d", err, cmd.Process.Pid)
+	}
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}

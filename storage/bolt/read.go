@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -23,7 +24,20 @@ func (s *Store) view(ctx context.Context, f func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.db.View(func(t *bbolt.Tx) error { return f(&tx{Tx: t}) })
+	if s.stuck() {
+		return s.broken()
+	}
+	begun := false
+	err := recovered(func() error {
+		return s.db.View(func(t *bbolt.Tx) error {
+			begun = true
+			return f(&tx{Tx: t})
+		})
+	})
+	if _, panicked := errors.AsType[*panicError](err); panicked && !begun {
+		s.giveUp(err, true)
+	}
+	return err
 }
 
 // read returns one record.

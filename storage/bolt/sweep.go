@@ -47,6 +47,7 @@ func (s *Store) sweepEvery(ctx context.Context, interval time.Duration) {
 			switch {
 			case ctx.Err() != nil:
 				return
+			case errors.Is(err, errBroken): // said when it broke
 			case err != nil:
 				s.logger.ErrorContext(ctx, "sweep failed", "error", err)
 			case n > 0:

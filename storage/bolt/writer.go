@@ -2,8 +2,11 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
+
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/oidclab/oidclab/storage"
 )
@@ -57,7 +60,7 @@ func (s *Store) write() {
 		batch, err := s.transact(first)
 		if err != nil {
 			err = fmt.Errorf("write store: %w", err)
-			s.logger.Error("store transaction failed", "error", err, "requests", len(batch))
+			s.logFailure(err, len(batch))
 		}
 		for _, r := range batch {
 			if err != nil {
@@ -69,30 +72,75 @@ func (s *Store) write() {
 	}
 }
 
+// logFailure says that a transaction failed. That a broken store takes no more
+// was said when it broke.
+func (s *Store) logFailure(err error, requests int) {
+	if errors.Is(err, errBroken) {
+		return
+	}
+	attributes := []any{"error", err, "requests", requests}
+	if p, ok := errors.AsType[*panicError](err); ok {
+		attributes = append(attributes, "stack", string(p.stack))
+	}
+	s.logger.Error("store transaction failed", attributes...)
+}
+
 // transact does the first request and all that are waiting in one transaction,
-// and returns after it is durable.
+// and returns after it is durable. A panic fails the transaction, not the
+// program.
 func (s *Store) transact(first *request) (batch []*request, err error) {
 	batch = []*request{first}
-	btx, err := s.db.Begin(true)
-	if err != nil {
+	if err := s.broken(); err != nil {
 		return batch, err
 	}
-	defer func() { _ = btx.Rollback() }() // after Commit it does nothing
-	t := &tx{Tx: btx}
 
-	for r := first; r != nil; {
+	// 1. Begin. What bbolt refuses here it refuses for ever.
+	var t tx
+	if err := recovered(func() (err error) { t.Tx, err = s.db.Begin(true); return err }); err != nil {
+		s.giveUp(err, true)
+		return batch, err
+	}
+	id := t.ID()
+
+	// 2. Check and apply. Nothing has left memory: what fails is rolled back.
+	err = recovered(func() error { return s.gather(&t, &batch) })
+	if err != nil || !t.written {
+		return batch, errors.Join(err, s.rollback(&t))
+	}
+
+	// 3. Commit. After an error bbolt has rolled back by itself, but for a panic.
+	if err = recovered(t.Commit); err != nil {
+		s.judge(id, err)
+		return batch, errors.Join(err, s.rollback(&t))
+	}
+	return batch, nil
+}
+
+// gather does the requests of a batch, and those that join it meanwhile.
+func (s *Store) gather(t *tx, batch *[]*request) error {
+	for n := 0; n < len(*batch); n++ {
+		r := (*batch)[n]
 		r.refused = r.check(t)
 		if err := r.apply(t, r.refused); err != nil {
-			return batch, err
+			return err
 		}
-		if r = s.next(len(batch)); r != nil {
-			batch = append(batch, r)
+		if next := s.next(len(*batch)); next != nil {
+			*batch = append(*batch, next)
 		}
 	}
-	if !t.written {
-		return batch, nil
+	return nil
+}
+
+// rollback ends a transaction; one that has ended stays as it is.
+func (s *Store) rollback(t *tx) error {
+	err := recovered(t.Rollback)
+	if errors.Is(err, bbolterrors.ErrTxClosed) {
+		return nil
 	}
-	return batch, btx.Commit()
+	if err != nil {
+		s.giveUp(err, true)
+	}
+	return err
 }
 
 // next returns a request that is waiting, if there is one and the transaction,
