@@ -3,7 +3,6 @@ package bolt
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -124,10 +123,7 @@ func get[T any](t *tx, k kind, key []byte) (record T, err error) {
 	if value == nil {
 		return record, fmt.Errorf("%s: %w", k, storage.ErrNotFound)
 	}
-	if err := json.Unmarshal(value, &record); err != nil {
-		return record, fmt.Errorf("stored %s: %w", k, err)
-	}
-	return record, nil
+	return decode[T](k, value)
 }
 
 // change reads a record, lets f change it, and writes it back if f says that it
@@ -150,7 +146,7 @@ func (t *tx) put(k kind, key, value []byte) error {
 
 // update writes a record that was read in this transaction and changed.
 func (t *tx) update(k kind, key []byte, record any) error {
-	value, err := json.Marshal(record)
+	value, err := encode(record)
 	if err != nil {
 		return fmt.Errorf("%s: %w", k, err)
 	}

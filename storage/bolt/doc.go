@@ -13,6 +13,7 @@
 //	read.go       lookups
 //	sweep.go      removal of what has expired
 //	buckets.go    keys and values
+//	codec.go      records as bytes
 //	indexes.go    the expiry index, and those that find records by another name
 //	schema.go     the version of the file, and the way from an older one
 //	holder.go     which process has the file
@@ -44,14 +45,15 @@
 // Version 1 of the file had neither sessionclient, client, once, pushed, device
 // nor the two indexes sessiongrant and usercode, version 2 no index sid, and
 // version 3 no index origin and no numbers. Open adds them, in one transaction.
+// Version 4 had all records as JSON.
 //
 // The numbers stand there so that they need not be found out: how many clients
 // there are, at each registration, and whether the keys have changed, at each
 // request for them. The second one counts the commits that have changed keys.
 //
-// Values are the records of package storage as JSON, their Go field names
-// being the names in the file. Strings are UTF-8; what is not comes back with
-// U+FFFD in its place. An instant is twelve bytes, seconds then nanoseconds,
+// Values are the records of package storage: packed (codec.go) if every flow writes
+// them, else as JSON, their Go field names being the names in the file. Strings are
+// UTF-8; what is not may come back with U+FFFD in its place. An instant is twelve bytes, seconds then nanoseconds,
 // big-endian, so that the expiry bucket is in the order of time; kind is one
 // byte for the record's bucket. A record whose ExpiresAt is zero is not in the
 // expiry bucket and stays.

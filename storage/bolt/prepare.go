@@ -1,7 +1,6 @@
 package bolt
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -48,7 +47,7 @@ type preparation struct {
 // row completes a row with the record's encoding.
 func (p *preparation) row(r row, record any) row {
 	var err error
-	if r.value, err = json.Marshal(record); err != nil {
+	if r.value, err = encode(record); err != nil {
 		p.errs = append(p.errs, fmt.Errorf("%s: %w", r.kind, err))
 	}
 	identifiers := [][]byte{r.key}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -54,9 +53,9 @@ func readAll[T any](ctx context.Context, s *Store, k kind, compare func(a, b T) 
 	var all []T
 	err := s.view(ctx, func(t *tx) error {
 		return t.Bucket(k.bucket()).ForEach(func(_, value []byte) error {
-			var record T
-			if err := json.Unmarshal(value, &record); err != nil {
-				return fmt.Errorf("stored %s: %w", k, err)
+			record, err := decode[T](k, value)
+			if err != nil {
+				return err
 			}
 			all = append(all, record)
 			return nil

@@ -10,7 +10,7 @@ import (
 
 // schema is the version of the bucket map in doc.go. Raise it with every
 // change that an older program would misread.
-const schema = 4
+const schema = 5
 
 var (
 	metaBucket = []byte("meta")
@@ -25,7 +25,7 @@ var errForeign = errors.New("not a store of this program")
 
 // migrations bring a file from each version to the next. An empty file has
 // version 0, so a new one goes the way of an old one.
-var migrations = [schema]func(t *tx) error{layOut, addIndexes, addSIDs, addOrigins}
+var migrations = [schema]func(t *tx) error{layOut, addIndexes, addSIDs, addOrigins, pack}
 
 // layOut makes the buckets of version 1.
 func layOut(t *tx) error {
@@ -72,6 +72,10 @@ func addOrigins(t *tx) error {
 	}
 	return t.count(clientsKey, len(t.keysUnder(clients.bucket(), nil)))
 }
+
+// pack marks the file: from version 5 on, records are written that older programs cannot
+// read (codec.go). Those that are there stay as they are.
+func pack(*tx) error { return nil }
 
 // enterAll makes the entries of all records of a kind.
 func (t *tx) enterAll(k kind) error {

@@ -351,9 +351,8 @@ func TestRefusesWhatCannotBeWritten(t *testing.T) {
 		"device code with an endless user code": {
 			DeviceCodes: []storage.DeviceCode{{ID: storage.DigestOf("x"), UserCode: long}},
 		},
-		"identifier until 10000":       {Once: []storage.Once{{ID: storage.DigestOf("x"), ExpiresAt: never}}},
 		"decision in the year 10000":   {At: never, DecideDevice: &storage.DeviceDecision{ID: storage.DigestOf("x")}},
-		"session until 10000":          {Sessions: []storage.Session{{ID: storage.DigestOf("x"), ExpiresAt: never}}},
+		"client of the year 10000":     {Clients: []storage.Client{{ID: "x", CreatedAt: never}}},
 		"revocation in the year 10000": {At: never, RevokeGrants: []string{"grant"}},
 	} {
 		if err := s.Commit(t.Context(), c); err == nil || strings.Contains(err.Error(), "write store") {
