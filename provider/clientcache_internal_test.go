@@ -18,7 +18,7 @@ import (
 func cachingProvider(store storage.Store) *Provider {
 	return &Provider{
 		store: store, clients: map[string]*client{"configured": {}}, lifetimes: defaultLifetimes, scopes: userScopes,
-		keys: &keyring{secret: []byte("secret")},
+		keys: &keyring{secret: []byte("secret")}, registrar: newRegistrar(Registration{}),
 	}
 }
 

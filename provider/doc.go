@@ -70,8 +70,8 @@
 //	register.go       registration, numbered; registerdocument.go: what it reads;
 //	                  registrar.go: who may; validateclient.go: the checks, for the
 //	                  configuration too; registry.go: how clients are found;
-//	                  clientcache.go: and not decoded each time; cors.go: whose
-//	                  scripts may call
+//	                  clientcache.go: and not decoded each time; clientlife.go: how
+//	                  they end that nobody uses; cors.go: whose scripts may call
 //	device.go         the device grant; devicepage.go: its page; visitorlimit.go: how
 //	                  often a visitor may try; stranger.go: how often, whom nobody knows
 //	pages.go          the pages; pagewords.go: what they say of scopes and errors

@@ -53,6 +53,7 @@ type Provider struct {
 	outbound         *outbound
 	// background is what goes on after its request was answered.
 	background sync.WaitGroup
+	stop       context.CancelFunc // ends what would go on for ever
 	// clientKeys verifies what clients sign.
 	clientKeys *clientKeys
 
@@ -129,7 +130,18 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		return nil, err
 	}
 	p.handler = p.routes()
+	p.lookAfter(ctx)
 	return p, nil
+}
+
+// lookAfter begins what goes on by itself until Close.
+func (p *Provider) lookAfter(ctx context.Context) {
+	// Not the caller's ctx: its end must not leave the clients alone.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stop = stop
+	if p.registrar.clientLifetime > 0 {
+		p.background.Go(func() { p.deleteUnusedClients(background) })
+	}
 }
 
 // warn says at the start which checks are off.
@@ -195,6 +207,7 @@ func (p *Provider) Ready(ctx context.Context) error {
 // Close ends requests to other parties and work in the background. It does not
 // close the store.
 func (p *Provider) Close() error {
+	p.stop()
 	p.outbound.close()
 	p.background.Wait()
 	p.keys.close()

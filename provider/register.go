@@ -189,7 +189,10 @@ func (c *Client) calledURIs() (all []struct{ field, uri string }) {
 func (p *Provider) writeRecord(record *storage.Client, c *Client, now time.Time) (secret string, err error) {
 	secret = p.renewSecret(record, c, now)
 	record.Origins = originsOf(c.RedirectURIs)
-	record.Version, record.UpdatedAt = newVersion(), now
+	record.Version, record.UpdatedAt, record.UsedAt = newVersion(), now, time.Time{}
+	if p.registrar.clientLifetime > 0 {
+		record.UsedAt = now
+	}
 	record.Metadata, err = json.Marshal(*c)
 	return secret, err
 }

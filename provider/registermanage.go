@@ -38,6 +38,7 @@ func (p *Provider) handleRegistration(w http.ResponseWriter, r *http.Request) {
 	case http.MethodDelete:
 		p.deleteRegistration(w, r, record)
 	default:
+		p.noteUse(r.Context(), record)
 		p.writeRegistration(w, r, http.StatusOK, registration{record: record, token: token})
 	}
 }
@@ -177,10 +178,7 @@ func checkUpdate(document jsonObject, record storage.Client) error {
 // is dead at once: nothing of it is taken any more (remainingParty).
 func (p *Provider) deleteRegistration(w http.ResponseWriter, r *http.Request, record storage.Client) {
 	ctx, work := p.begin(r.Context())
-	work.onSuccess.DeleteClients = append(work.onSuccess.DeleteClients, record.ID)
-	for subject := range p.users.bySub {
-		work.onSuccess.DeleteConsents = append(work.onSuccess.DeleteConsents, storage.ConsentID{Subject: subject, ClientID: record.ID})
-	}
+	work.onSuccess = p.deletion(record.ID)
 	if err := work.commit(ctx); err != nil {
 		p.registrationError(w, r, err)
 		return

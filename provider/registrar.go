@@ -25,6 +25,9 @@ type Registration struct {
 	// SecretLifetime is how long the secrets of registered clients are good.
 	// Zero: for ever.
 	SecretLifetime Duration `yaml:"secret_lifetime"`
+	// ClientLifetime is how long a registered client is kept that nobody uses.
+	// Zero: for ever.
+	ClientLifetime Duration `yaml:"client_lifetime"`
 	// MaxClients is how many clients can be registered. Zero: 10,000.
 	MaxClients int `yaml:"max_clients"`
 }
@@ -44,6 +47,8 @@ func (r *Registration) check() *problem {
 		return problemf("registration", "initial_access_token: must be of letters, digits and %s (RFC 6750 §2.1)", symbols)
 	case r.SecretLifetime < 0:
 		return problemf("registration", "secret_lifetime: %s is negative", time.Duration(r.SecretLifetime))
+	case r.ClientLifetime != 0 && time.Duration(r.ClientLifetime) < minClientLifetime:
+		return problemf("registration", "client_lifetime: %s is less than %s", time.Duration(r.ClientLifetime), minClientLifetime)
 	case r.MaxClients < 0:
 		return problemf("registration", "max_clients: %d is negative", r.MaxClients)
 	}
@@ -55,11 +60,14 @@ type registrar struct {
 	enabled        bool
 	initialToken   storage.Digest // zero: none is asked for
 	secretLifetime time.Duration
+	clientLifetime time.Duration // zero: for ever; see clientlife.go
 	limit          int
 }
 
 func newRegistrar(r Registration) *registrar {
-	made := &registrar{enabled: r.On(), secretLifetime: time.Duration(r.SecretLifetime), limit: r.MaxClients}
+	made := &registrar{
+		enabled: r.On(), secretLifetime: time.Duration(r.SecretLifetime), clientLifetime: time.Duration(r.ClientLifetime), limit: r.MaxClients,
+	}
 	if made.limit == 0 {
 		made.limit = defaultMaxClients
 	}

@@ -183,6 +183,8 @@ func TestRegistrationSettings(t *testing.T) {
 		{"a token with a line break", "registration: {initial_access_token: \"a\\nb\"}\n", `initial_access_token: must be of letters`},
 		{"a token not ASCII", "registration: {initial_access_token: é}\n", `initial_access_token: must be of letters`},
 		{"no lifetime", "registration: {secret_lifetime: -1h}\n", `f.yaml:1: secret_lifetime: duration "-1h" is not positive`},
+		{"no client lifetime", "registration: {client_lifetime: 0s}\n", `f.yaml:1: client_lifetime: duration "0s" is not positive`},
+		{"a short client lifetime", "registration: {client_lifetime: 59s}\n", `f.yaml:1: registration: client_lifetime: 59s is less than 1m0s`},
 		{"fewer than no clients", "registration: {max_clients: -1}\n", `f.yaml:1: registration: max_clients: -1 is negative`},
 		{"unknown key", "registration: {enable: true}\n", `f.yaml:1: unknown key "enable" in registration (did you mean enabled?)`},
 		{"text for a switch", "registration: {enabled: on please}\n", `f.yaml:1: enabled: want true or false, got text`},
@@ -198,7 +200,8 @@ func TestRegistrationSettings(t *testing.T) {
 // TestReadRegistration: the keys of a configuration file.
 func TestReadRegistration(t *testing.T) {
 	r := readConfig(t, "../testdata/config/full.yaml").Registration
-	if r.Enabled == nil || !*r.Enabled || r.InitialAccessToken == "" || time.Duration(r.SecretLifetime) != 90*24*time.Hour || r.MaxClients != 1000 {
+	if r.Enabled == nil || !*r.Enabled || r.InitialAccessToken == "" || time.Duration(r.SecretLifetime) != 90*24*time.Hour ||
+		time.Duration(r.ClientLifetime) != 365*24*time.Hour || r.MaxClients != 1000 {
 		t.Errorf("got %+v", r)
 	}
 }

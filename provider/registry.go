@@ -24,6 +24,7 @@ func (p *Provider) client(ctx context.Context, id string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.noteUse(ctx, record)
 	if c, ok := p.registered.get(&record); ok {
 		return c, nil
 	}
@@ -48,7 +49,8 @@ func (p *Provider) namedClient(ctx context.Context, id string, unknown error) (*
 const maxFilled = 100
 
 // loadRegistrations makes ready for the clients that registered themselves before:
-// all can be read, and say their origins. Records of before there were any do not.
+// all can be read, and say their origins. Records of before there were any do not,
+// nor, where no use was noted, when they were used.
 func (p *Provider) loadRegistrations(ctx context.Context) error {
 	stored, err := p.store.Clients(ctx)
 	if err != nil {
@@ -60,23 +62,25 @@ func (p *Provider) loadRegistrations(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if origins := originsOf(c.RedirectURIs); !slices.Equal(record.Origins, origins) {
-			record.Origins = origins
-			stale = append(stale, record)
+		origins, usedAt := originsOf(c.RedirectURIs), p.usedAtStart(&record)
+		if slices.Equal(record.Origins, origins) && record.UsedAt.Equal(usedAt) {
+			continue
 		}
+		record.Origins, record.UsedAt = origins, usedAt
+		stale = append(stale, record)
 	}
 	for batch := range slices.Chunk(stale, maxFilled) {
-		if err := p.fillOrigins(ctx, batch); err != nil {
-			return fmt.Errorf("store the origins of clients: %w", err)
+		if err := p.fill(ctx, batch); err != nil {
+			return fmt.Errorf("complete the records of clients: %w", err)
 		}
 	}
 	return nil
 }
 
-// fillOrigins stores records that were given origins. If another process changed
-// one of them, or deleted it, meanwhile, they are done one by one, without that
-// one: whoever writes a record, writes its origins.
-func (p *Provider) fillOrigins(ctx context.Context, records []storage.Client) error {
+// fill stores records that were completed. If another process changed one of
+// them, or deleted it, meanwhile, they are done one by one, without that one:
+// whoever writes a record, writes a complete one.
+func (p *Provider) fill(ctx context.Context, records []storage.Client) error {
 	var c storage.Changes
 	for _, record := range records {
 		c.RequireClients = append(c.RequireClients, storage.ClientVersion{ID: record.ID, Version: record.Version})
@@ -85,13 +89,13 @@ func (p *Provider) fillOrigins(ctx context.Context, records []storage.Client) er
 	}
 	err := p.store.Commit(ctx, c)
 	switch {
-	case !errors.Is(err, storage.ErrChanged) && !errors.Is(err, storage.ErrNotFound):
+	case !overtaken(err):
 		return err
 	case len(records) == 1:
 		return nil
 	}
 	for i := range records {
-		if err := p.fillOrigins(ctx, records[i:i+1]); err != nil {
+		if err := p.fill(ctx, records[i:i+1]); err != nil {
 			return err
 		}
 	}

@@ -176,6 +176,8 @@ type Client struct {
 	RegistrationToken Digest
 	CreatedAt         time.Time
 	UpdatedAt         time.Time
+	// UsedAt is when a use of the client was last noted, zero where none is.
+	UsedAt time.Time
 }
 
 // ClientVersion names a client as it was read.

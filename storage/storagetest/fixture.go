@@ -174,6 +174,7 @@ func newClient(id string) storage.Client {
 		RegistrationToken: storage.DigestOf("registration token of " + id),
 		CreatedAt:         start.Add(-time.Hour - 7),
 		UpdatedAt:         start,
+		UsedAt:            start.Add(time.Minute + 8),
 	}
 }
 
