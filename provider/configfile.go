@@ -27,6 +27,9 @@ type File struct {
 	TLSKey  string `yaml:"tls_key"`
 	// Data is the directory that keeps the state between runs.
 	Data string `yaml:"data"`
+	// Store is the URL of the database that keeps it instead, for several
+	// replicas.
+	Store string `yaml:"store"`
 	// Durability is what may become of that state; "" if the file does not say.
 	Durability Durability `yaml:"durability"`
 	// Explain is Config.Explain; nil if the file does not say.

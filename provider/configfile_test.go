@@ -88,7 +88,7 @@ func TestReadFullConfig(t *testing.T) {
 func TestConfigOfAFile(t *testing.T) {
 	file := readConfig(t, "../testdata/config/full.yaml")
 	from, to := reflect.ValueOf(*file), reflect.ValueOf(file.Config())
-	programs := []string{"Issuer", "Explain"} // a flag may say otherwise
+	programs := []string{"Issuer", "Explain", "Store"} // a flag may say otherwise
 	for _, field := range reflect.VisibleFields(from.Type()) {
 		got := to.FieldByName(field.Name)
 		switch {

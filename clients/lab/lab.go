@@ -14,8 +14,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oidclab/oidclab/clients/internal/records"
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/recorder"
+	"github.com/oidclab/oidclab/storage"
 	"github.com/oidclab/oidclab/storage/bolt"
 )
 
@@ -44,6 +46,9 @@ type Config struct {
 	RootCAs *x509.CertPool
 	// DataDir keeps all state between runs. It exists and is the lab's alone.
 	DataDir string
+	// Store is the provider's store, which stays the caller's; nil is a file in
+	// DataDir.
+	Store storage.Store
 	// NoSync leaves flushing the provider's store to the operating system: for
 	// data that nobody will miss.
 	NoSync bool
@@ -139,15 +144,13 @@ func CheckLayout(layout Layout, opHost string) error {
 	return checkOPHost(opHost)
 }
 
-// compose opens the provider's store, which also claims the directory, and
-// then makes one party after the other.
+// compose opens the provider's store, which also claims the directory if it is
+// there, and then makes one party after the other.
 func (l *Lab) compose(ctx context.Context, cfg Config) error {
-	store, err := bolt.Open(filepath.Join(cfg.DataDir, "provider.db"),
-		&bolt.Options{NoSync: cfg.NoSync, SweepInterval: sweepInterval, Logger: cfg.Logger})
+	store, err := l.openStore(cfg)
 	if err != nil {
-		return fmt.Errorf("lab: %w", err)
+		return err
 	}
-	l.opened("provider's store", store.Close)
 	secrets, err := loadSecrets(cfg.DataDir)
 	if err != nil {
 		return err
@@ -157,11 +160,27 @@ func (l *Lab) compose(ctx context.Context, cfg Config) error {
 		func(ctx context.Context) error { return c.provider(ctx, store) },
 		c.implicit, c.pkce, c.bff, c.frontendDriven, c.api, c.home,
 	} {
-		if err := step(ctx); err != nil {
+		if err := step(ctx); errors.Is(err, records.ErrInUse) {
+			return fmt.Errorf("%w: %w", storage.ErrInUse, err)
+		} else if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// openStore opens the provider's store, unless the caller has.
+func (l *Lab) openStore(cfg Config) (storage.Store, error) {
+	if cfg.Store != nil {
+		return cfg.Store, nil
+	}
+	store, err := bolt.Open(filepath.Join(cfg.DataDir, "provider.db"),
+		&bolt.Options{NoSync: cfg.NoSync, SweepInterval: sweepInterval, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	l.opened("provider's store", store.Close)
+	return store, nil
 }
 
 // opened notes what Close has to end. What is opened last ends first.

@@ -42,7 +42,7 @@ var labFiles = []string{storeFile, "bff.db", "frontenddriven.db", "api.db", "lab
 // directory of the person's. It refuses while another process uses it. A store
 // that is broken is in nobody's use, and one more reason to start clean.
 func (a *app) clearDir(o *storeOptions) error {
-	_, closeStore, err := a.openStore(o)
+	_, closeStore, err := a.openFile(o)
 	if err != nil && !isBroken(err) {
 		return err
 	}

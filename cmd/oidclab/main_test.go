@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/oidclab/oidclab/provider/providertest"
+	"github.com/oidclab/oidclab/storage/postgres/postgrestest"
 )
 
 // TestMain makes this test binary the program itself, and the system's browser.
@@ -63,6 +65,8 @@ func TestScripts(t *testing.T) {
 			"mode":   checkMode,
 			"occupy": occupy,
 			"answer": answer,
+
+			"database": database,
 
 			"certify":   certify,
 			"handshake": handshake,
@@ -189,9 +193,24 @@ type scriptTB struct {
 }
 
 func (s scriptTB) Helper()                           {}
+func (s scriptTB) Cleanup(f func())                  { s.ts.Defer(f) }
 func (s scriptTB) Context() context.Context          { return context.Background() }
 func (s scriptTB) Fatal(args ...any)                 { s.ts.Fatalf("%v", args) }
 func (s scriptTB) Fatalf(format string, args ...any) { s.ts.Fatalf(format, args...) }
+
+// database: "database" sets POSTGRES to the URL of an empty one, which has the
+// password "not-for-logs" unless another one is needed.
+func database(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: database")
+	}
+	u, err := url.Parse(postgrestest.URL(scriptTB{ts: ts}))
+	ts.Check(err)
+	if _, needed := u.User.Password(); !needed {
+		u.User = url.UserPassword(u.User.Username(), "not-for-logs")
+	}
+	ts.Setenv("POSTGRES", u.String())
+}
 
 // terminate: "term" sends SIGTERM to PID, which "kill" cannot.
 func terminate(ts *testscript.TestScript, neg bool, args []string) {

@@ -33,8 +33,10 @@ type readyLine struct {
 	CA string `json:"ca,omitempty"`
 	// With --control, the control plane's URL.
 	Control string `json:"control,omitempty"`
-	// Durability is what may become of the data: "durable" or "ephemeral".
-	Durability provider.Durability `json:"durability"`
+	// With --store, the database's address.
+	Store string `json:"store,omitempty"`
+	// Without --store, what may become of the data: "durable" or "ephemeral".
+	Durability provider.Durability `json:"durability,omitempty"`
 	// Of a lab: the home page, and each party's origin by its name.
 	Home    string            `json:"home,omitempty"`
 	Parties map[string]string `json:"parties,omitempty"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -48,7 +49,7 @@ func (a *app) newServe() *cobra.Command {
 				return err
 			}
 			o.fill(cmd, file)
-			if err := o.tls.check(); err != nil {
+			if err := o.check(); err != nil {
 				return err
 			}
 			return a.serve(ctx, &o, file, cmd.OutOrStdout())
@@ -86,6 +87,14 @@ func (o *serveOptions) fill(cmd *cobra.Command, file *provider.File) {
 	o.tls.fill(given, file)
 }
 
+// check refuses options that contradict each other.
+func (o *serveOptions) check() error {
+	if o.store.url != "" && o.store.dir != "" {
+		return errors.New("--data and --store both say where the provider's state is; \"serve\" keeps nothing else, so leave one of them out")
+	}
+	return firstError(o.store.checkURL(), o.tls.check())
+}
+
 // serve runs the provider until ctx is done.
 func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, out io.Writer) (err error) {
 	// 1. The address comes first: the issuer may follow from its port.
@@ -111,7 +120,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	defer control.close()
 
 	// 3. The store.
-	store, closeStore, err := a.openStore(&o.store)
+	store, closeStore, err := a.openStore(ctx, &o.store)
 	if err != nil {
 		return err
 	}
@@ -132,7 +141,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 	defer func() { err = firstError(err, op.Close()) }()
 
 	// 5. Serve, and say so once it is true.
-	line := readyLine{Issuer: issuer, Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address(), Durability: o.store.keeping()}
+	line := readyLine{Issuer: issuer, Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address(), Store: o.store.name(), Durability: o.store.keeping()}
 	return o.ready.run(ctx,
 		control.beside(a, func(ctx context.Context) error { return a.serveUntil(ctx, ln, secure.server, op) }, op.Control),
 		func(ctx context.Context) error {

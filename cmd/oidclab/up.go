@@ -52,7 +52,7 @@ func (a *app) newUp() *cobra.Command {
 			if err := o.fill(cmd, file); err != nil {
 				return err
 			}
-			if err := o.tls.check(); err != nil {
+			if err := o.check(); err != nil {
 				return err
 			}
 			return a.up(ctx, &o, file, cmd.OutOrStdout())
@@ -96,6 +96,14 @@ func (o *upOptions) fill(cmd *cobra.Command, file *provider.File) error {
 	return nil
 }
 
+// check refuses options that contradict each other.
+func (o *upOptions) check() error {
+	if o.fresh && o.store.url != "" {
+		return errors.New("--fresh forgets what is in the data directory only, and with --store the provider's state is not there; start clean with another schema or database")
+	}
+	return firstError(o.store.checkURL(), o.tls.check())
+}
+
 // up runs the lab until ctx is done.
 func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.Writer) (err error) {
 	// 1. The address comes first: every party's URL follows from its port.
@@ -129,12 +137,19 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 		}
 	}
 
-	// 4. The parties.
+	// 4. The provider's store, if it is not in the directory.
+	store, closeStore, err := a.openDatabase(ctx, &o.store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, closeStore()) }()
+
+	// 5. The parties.
 	cfg := file.Config()
 	cfg.Explain = file.Explain == nil || *file.Explain // it is for learning
 	_, port, _ := net.SplitHostPort(o.listen)
 	l, err := lab.New(ctx, lab.Config{
-		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.store.dir, NoSync: o.store.keeping() == provider.Ephemeral,
+		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.store.dir, Store: store, NoSync: o.store.keeping() == provider.Ephemeral,
 		TLS: secure.server, RootCAs: secure.roots, Provider: cfg, Logger: a.logger,
 	})
 	if err != nil {
@@ -142,8 +157,8 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	}
 	defer func() { err = firstError(err, l.Close()) }()
 
-	// 5. Serve, and say so once it is true.
-	line := readyLine{Issuer: l.Issuer(), Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address(), Durability: o.store.keeping(), Home: l.HomeURL(), Parties: map[string]string{}}
+	// 6. Serve, and say so once it is true.
+	line := readyLine{Issuer: l.Issuer(), Port: portOf(ln.Addr()), CA: secure.ca, Control: control.address(), Store: o.store.name(), Durability: o.store.keeping(), Home: l.HomeURL(), Parties: map[string]string{}}
 	for _, p := range l.Parties() {
 		line.Parties[p.Name] = p.Origin
 	}
