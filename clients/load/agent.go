@@ -87,7 +87,7 @@ func (a *agent) load() error {
 		return err
 	}
 	var set []*http.Cookie
-	for _, line := range a.response.Header.PeekAll(fasthttp.HeaderSetCookie) {
+	for _, line := range a.response.Header.Cookies() {
 		if c, err := http.ParseSetCookie(string(line)); err == nil {
 			set = append(set, c)
 		}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
@@ -31,21 +32,20 @@ type button struct {
 	words string
 }
 
-// findForms reads the forms of a page. Only the part from the first form on is read: the rest of
-// the page costs more than all of its forms.
-func findForms(page []byte) (forms []form) {
-	start := bytes.Index(page, []byte("<form"))
-	if start < 0 {
-		start = bytes.Index(bytes.ToLower(page), []byte("<form"))
+// findForms reads the forms of a page. What stands before the first one, styles and
+// scripts mostly, is left out if a form to fill in is found without it: to read it
+// costs more than all the rest.
+func findForms(page []byte) []form {
+	if start := bytes.Index(page, []byte("<form")); start >= 0 {
+		if forms := scanForms(page[start:]); slices.ContainsFunc(forms, func(f form) bool { return f.password != "" }) {
+			return forms
+		}
 	}
-	if start < 0 {
-		return nil
-	}
-	end := len(page)
-	if last := bytes.LastIndex(page, []byte("</form>")); last > start {
-		end = last + len("</form>")
-	}
-	s := &scanner{tokens: html.NewTokenizer(bytes.NewReader(page[start:end]))}
+	return scanForms(page)
+}
+
+func scanForms(page []byte) []form {
+	s := &scanner{tokens: html.NewTokenizer(bytes.NewReader(page))}
 	return s.scan()
 }
 

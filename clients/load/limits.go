@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -37,27 +38,24 @@ type Limits struct {
 	sign func() // makes one RSA-2048 signature
 }
 
-// limitTime is how long each limit is measured.
-const limitTime = 400 * time.Millisecond
-
 func measureLimits(ctx context.Context, cfg *Config) (*Limits, error) {
 	l := &Limits{Exchanges: map[int]float64{}, Dir: cfg.Dir}
-	sign, err := newSignature()
+	sign, err := signature()
 	if err != nil {
 		return nil, err
 	}
-	l.sign, l.RSA = sign, best(ctx, 5, sign)
+	l.sign, l.RSA = sign, best(ctx, cfg.LimitTime, 1, sign)
 	digest := sha256.Sum256([]byte("what is signed"))
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	l.ECDSA = best(ctx, 100, func() { _, _ = ecdsa.SignASN1(rand.Reader, ecKey, digest[:]) })
+	l.ECDSA = best(ctx, cfg.LimitTime, 20, func() { _, _ = ecdsa.SignASN1(rand.Reader, ecKey, digest[:]) })
 
 	if l.Dir == "" {
 		l.Dir = os.TempDir()
 	}
-	if l.Commit, err = commitTime(ctx, l.Dir); err != nil {
+	if l.Commit, err = commitTime(ctx, cfg.LimitTime, l.Dir); err != nil {
 		return nil, err
 	}
 	for _, operation := range cfg.Operations {
@@ -72,15 +70,16 @@ func measureLimits(ctx context.Context, cfg *Config) (*Limits, error) {
 	return l, nil
 }
 
-// newSignature returns a function that makes one RSA-2048 signature.
-func newSignature() (func(), error) {
+// signature returns a function that makes one RSA-2048 signature. The key takes
+// longer to make than all limits together.
+var signature = sync.OnceValues(func() (func(), error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, err
 	}
 	digest := sha256.Sum256([]byte("what is signed"))
 	return func() { _, _ = rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]) }, nil
-}
+})
 
 // sampleEvery is how often a signature is measured beside the load.
 const sampleEvery = 200 * time.Millisecond
@@ -88,57 +87,46 @@ const sampleEvery = 200 * time.Millisecond
 // underLoad measures signatures beside the load until ctx ends, by their CPU time.
 // It is longer than that of a machine at rest: processors share caches, power and,
 // where one core has two threads, its units. The server suffers from that just as
-// much, so this is the fairer measure of its CPU time.
-func underLoad(ctx context.Context, sign func()) (median time.Duration) {
+// much, so this is the fairer measure of its CPU time. It is a mean because the
+// kernel of a virtual machine may account what the host took away later than it did.
+func underLoad(ctx context.Context, sign func()) time.Duration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var samples []time.Duration
+	var total time.Duration
+	n := 0
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if len(samples) == 0 {
-				return 0
-			}
-			slices.Sort(samples)
-			return samples[len(samples)/2]
+			return total / time.Duration(max(n, 1))
 		}
 		before, known := threadCPU()
 		sign()
 		if after, _ := threadCPU(); known {
-			samples = append(samples, after-before)
+			total, n = total+after-before, n+1
 		}
 	}
 }
 
-// best is how long f takes when nothing disturbs it: the best of many batches, by
-// CPU time where that is known, since others may be at work here.
-func best(ctx context.Context, batch int, f func()) time.Duration {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	fastest := time.Duration(-1)
-	for end := time.Now().Add(limitTime); time.Now().Before(end) && ctx.Err() == nil; {
+// best is how long f takes when nothing disturbs it: the best of many short batches,
+// since others may be at work here.
+func best(ctx context.Context, during time.Duration, batch int, f func()) time.Duration {
+	fastest := time.Duration(math.MaxInt64)
+	for end := time.Now().Add(during); fastest == math.MaxInt64 || time.Now().Before(end) && ctx.Err() == nil; {
 		start := time.Now()
-		before, known := threadCPU()
 		for range batch {
 			f()
 		}
-		took := time.Since(start)
-		if after, _ := threadCPU(); known {
-			took = after - before
-		}
-		if took /= time.Duration(batch); fastest < 0 || took < fastest {
-			fastest = took
-		}
+		fastest = min(fastest, time.Since(start)/time.Duration(batch))
 	}
-	return max(fastest, 0)
+	return fastest
 }
 
 // commitTime writes as bbolt does: the changed pages, then the page that makes them
 // count, into a file that does not grow.
-func commitTime(ctx context.Context, dir string) (time.Duration, error) {
+func commitTime(ctx context.Context, during time.Duration, dir string) (time.Duration, error) {
 	file, err := os.CreateTemp(dir, "oidclab-bench-*")
 	if err != nil {
 		return 0, fmt.Errorf("measure a synced write: %w", err)
@@ -150,7 +138,7 @@ func commitTime(ctx context.Context, dir string) (time.Duration, error) {
 		return 0, fmt.Errorf("measure a synced write: %w", err)
 	}
 	var took []time.Duration
-	for end := time.Now().Add(limitTime); len(took) == 0 || time.Now().Before(end) && ctx.Err() == nil; {
+	for end := time.Now().Add(during); len(took) == 0 || time.Now().Before(end) && ctx.Err() == nil; {
 		start := time.Now()
 		for _, part := range []struct {
 			data []byte
@@ -186,7 +174,7 @@ func exchangeRate(ctx context.Context, cfg *Config, n int) (float64, error) {
 	wire := newWire(cfg)
 	defer wire.close()
 	url := "http://" + ln.Addr().String() + "/"
-	start, end := time.Now(), time.Now().Add(limitTime)
+	start, end := time.Now(), time.Now().Add(cfg.LimitTime)
 	var done atomic.Int64
 	var group sync.WaitGroup
 	for range n {

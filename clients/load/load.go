@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -74,6 +75,8 @@ type Config struct {
 	// means all. Where the server is on the same machine, one is enough, and the
 	// cheapest: nothing waits for another processor.
 	Processors int
+	// LimitTime is how long each limit is measured; zero means 400 ms.
+	LimitTime time.Duration
 	// Dir is where the time of a synced write is measured; empty means the
 	// directory for temporary files.
 	Dir string
@@ -113,7 +116,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		return nil, err
 	}
 
-	report := &Report{Issuer: cfg.Issuer, ClientID: cfg.ClientID}
+	report := &Report{Issuer: cfg.Issuer, ClientID: cfg.ClientID, ServerMemory: serverUsage(cfg.ServerPID).resident}
 	if err := op.choose(&cfg, report); err != nil {
 		return nil, err
 	}
@@ -169,8 +172,7 @@ func (cfg *Config) check() error {
 			return fmt.Errorf("%w: %q is no operation: %q", ErrConfig, operation, Operations())
 		}
 	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 10 * time.Second
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
+	cfg.LimitTime = cmp.Or(cfg.LimitTime, 400*time.Millisecond)
 	return nil
 }

@@ -2,28 +2,74 @@ package load_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/oidclab/oidclab/clients/load"
+	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/provider/providertest"
 )
 
-// config fits the default confidential client of a provider of the tests.
-func config(issuer string) load.Config {
+// atProvider fits the default confidential client of a provider of the tests.
+func atProvider(op *providertest.Server) load.Config {
 	return load.Config{
-		Issuer: issuer, ClientID: providertest.ConfidentialClient, ClientSecret: providertest.ConfidentialSecret, AuthMethod: load.AuthBasic,
-		RedirectURI: providertest.RedirectURI, Username: "alice", Password: "alice", Scopes: []string{"openid"},
-		Operations: []load.Operation{load.Flows}, Flows: 6, Concurrency: 2,
+		Issuer: op.URL(), ClientID: providertest.ConfidentialClient, ClientSecret: providertest.ConfidentialSecret, AuthMethod: load.AuthBasic,
+		RedirectURI: providertest.RedirectURI, Username: "alice", Password: "alice", Scopes: []string{"openid", "offline_access"},
+		Duration: 100 * time.Millisecond, Flows: 6, Concurrency: 2, Warmup: 50 * time.Millisecond, LimitTime: time.Millisecond,
 	}
 }
 
-func TestFlowsAtProvider(t *testing.T) {
-	op := providertest.Start(t, nil)
-	report, err := load.Run(t.Context(), config(op.URL()))
-	if err != nil {
-		t.Fatal(err)
+func TestAllAtProvider(t *testing.T) {
+	report := run(t, atProvider(providertest.Start(t, nil)))
+	if len(report.Results) != 4 || len(report.Skipped) != 0 {
+		t.Fatalf("%d results, skipped %q", len(report.Results), report.Skipped)
 	}
-	flows := report.Results[0]
-	if flows.Done != 6 || flows.Failed != 0 || flows.Rate <= 0 || flows.P50 <= 0 || flows.Max < flows.P99 {
-		t.Errorf("got %+v", flows)
+	for _, result := range report.Results {
+		if result.Done == 0 || result.Failed != 0 || result.Rate <= 0 || result.P50 <= 0 || result.P99 < result.P50 || result.Max < result.P99 {
+			t.Errorf("got %+v", result)
+		}
+	}
+	if flows := report.Results[0]; flows.Done != 6 {
+		t.Errorf("%d flows", flows.Done)
+	}
+	if report.Failed() != 0 || report.Done() < 9 || report.Stopped {
+		t.Errorf("%d done, %d failed, stopped %t", report.Done(), report.Failed(), report.Stopped)
+	}
+}
+
+// TestPublicClientAtProvider authenticates by nothing.
+func TestPublicClientAtProvider(t *testing.T) {
+	cfg := atProvider(providertest.Start(t, nil))
+	cfg.ClientID, cfg.ClientSecret, cfg.AuthMethod = providertest.PublicClient, "", load.AuthNone
+	cfg.Operations = []load.Operation{load.Flows, load.Refresh}
+	for _, result := range run(t, cfg).Results {
+		if result.Done == 0 || result.Failed != 0 {
+			t.Errorf("got %+v", result)
+		}
+	}
+}
+
+func TestProviderRefuses(t *testing.T) {
+	op := providertest.Start(t, &providertest.Options{Users: []provider.User{{Username: "carol", Password: "carol", Claims: map[string]any{"sub": "c"}}}})
+	tests := []struct {
+		kind   string
+		change func(*load.Config)
+	}{
+		{"login refused", func(c *load.Config) { c.Password = "wrong" }},
+		{"status 401 at token (code): invalid_client", func(c *load.Config) { c.ClientSecret = "wrong" }},
+		{"status 401 at token (code): invalid_client", func(c *load.Config) { c.AuthMethod = load.AuthPost }},
+		{"status 400 at GET /authorize", func(c *load.Config) { c.RedirectURI = "https://evil.example/" }},
+	}
+	for _, test := range tests {
+		cfg := atProvider(op)
+		cfg.Username, cfg.Password, cfg.Operations, cfg.Warmup = "carol", "carol", []load.Operation{load.Flows}, 0
+		test.change(&cfg)
+		flows := run(t, cfg).Results[0]
+		if flows.Done != 0 || len(flows.Failures) != 1 || flows.Failures[0].Kind != test.kind || flows.Failures[0].Count != 6 {
+			t.Errorf("want %s, got %d done and %+v", test.kind, flows.Done, flows.Failures)
+		}
+	}
+	op.SetDown(true)
+	if _, err := load.Run(t.Context(), atProvider(op)); err == nil {
+		t.Error("a provider that is down is measured")
 	}
 }

@@ -8,10 +8,12 @@ import (
 
 // Report is what was measured. Times are in nanoseconds in JSON.
 type Report struct {
-	Issuer   string    `json:"issuer"`
-	ClientID string    `json:"client_id"`
-	Limits   *Limits   `json:"limits"`
-	Results  []*Result `json:"results"`
+	Issuer   string  `json:"issuer"`
+	ClientID string  `json:"client_id"`
+	Limits   *Limits `json:"limits"`
+	// ServerMemory is what the server held before the run, in bytes; zero if unknown.
+	ServerMemory int64     `json:"server_resident_bytes,omitempty"`
+	Results      []*Result `json:"results"`
 	// Skipped are the operations that the provider does not offer, and why.
 	Skipped map[Operation]string `json:"skipped,omitempty"`
 	// Stopped says that the run was ended before its time.

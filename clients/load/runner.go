@@ -41,9 +41,9 @@ func (r *runner) run(ctx context.Context, operation Operation) *Result {
 	// 2. Until connections stand and caches are warm.
 	if r.cfg.Warmup > 0 {
 		r.work(ctx, operation, workers, r.cfg.Warmup)
-		for _, w := range workers {
-			w.tally, w.exchanges = tally{}, 0
-		}
+	}
+	for _, w := range workers {
+		w.tally, w.exchanges = tally{}, 0
 	}
 
 	// 3. What is measured.

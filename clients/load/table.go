@@ -45,6 +45,9 @@ func (r *Report) writeLimits(w io.Writer) error {
 	for _, n := range slices.Sorted(maps.Keys(r.Limits.Exchanges)) {
 		fmt.Fprintf(table, "  HTTP limit\t%.0f/s\t%d exchanges at once with a trivial handler in this process\n", r.Limits.Exchanges[n], n)
 	}
+	if r.ServerMemory > 0 {
+		fmt.Fprintf(table, "  server memory\t%s\tbefore the run\n", mebibytes(r.ServerMemory))
+	}
 	fmt.Fprintln(table)
 	return table.Flush()
 }
