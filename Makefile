@@ -6,11 +6,15 @@ SHELL := bash
 
 GO            ?= go
 FUZZTIME      ?= 20s
+BENCH         ?= .
+COUNT         ?= 6
+DURATION      ?= 10s
+BENCHSTAT     := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # The settings are shared with neighbouring projects; a lone checkout has a copy.
 LINT_CONFIG   ?= $(firstword $(wildcard ../shared/golangci.yml) .golangci.yml)
 
-.PHONY: help test fuzz lint demo build tools golden
+.PHONY: help test fuzz lint bench load demo build tools golden
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -28,6 +32,40 @@ fuzz: ## run each fuzz target for 20 s, or for FUZZTIME=2m
 
 lint: ## check formatting, style and the import rules
 	$(GO) run $(GOLANGCI_LINT) run --config $(LINT_CONFIG) ./...
+
+# With BASE both are measured in turn, so that a busy hour slows both.
+bench: ## run the Go benchmarks (BENCH=Commit some of them); BASE=main compares with a commit
+	@mkdir -p bin/bench; \
+	head=bin/bench/$$(git describe --always --dirty --exclude '*').txt; base=; \
+	if [ -n "$(BASE)" ]; then \
+		base=bin/bench/base-$$(git rev-parse --short "$(BASE)").txt; tree=$$(mktemp -d); \
+		trap 'git worktree remove --force "$$tree"' EXIT; \
+		git worktree add --quiet --detach "$$tree" "$(BASE)"; \
+	fi; \
+	measure() { \
+		$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem \
+			$$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u); \
+	}; \
+	rm -f "$$head" $$base; \
+	for round in $$(seq $(COUNT)); do \
+		echo "round $$round of $(COUNT)"; \
+		if [ -n "$$base" ]; then (cd "$$tree"; measure) >>"$$base"; fi; \
+		measure >>"$$head"; \
+	done; \
+	$(GO) run $(BENCHSTAT) $$base "$$head"
+
+# The disk that is measured is that of this directory.
+load: build ## measure the provider under load and at its start, for DURATION=10s each
+	@mkdir -p bin/load; folder=$$(mktemp -d bin/load/XXXXXX); \
+	bin/oidclab serve --listen 127.0.0.1:0 --config testdata/bench.yaml --data "$$folder/data" \
+		--ready-file "$$folder/ready.json" --log-level warn >"$$folder/serve.log" & \
+	server=$$!; trap 'kill $$server; wait $$server || true; rm -r "$$folder"' EXIT; \
+	until [ -s "$$folder/ready.json" ]; do kill -0 $$server; sleep 0.1; done; \
+	issuer=$$(sed -E 's/.*"issuer":"([^"]+)".*/\1/' "$$folder/ready.json"); \
+	measure() { bin/oidclab bench --issuer "$$issuer" --server-pid $$server --dir "$$folder" --duration $(DURATION) "$$@"; }; \
+	echo "RS256"; echo; measure --only flows; echo; \
+	echo "ES256"; echo; measure --client-id bench-es256
+	@echo; $(GO) test ./cmd/oidclab -run '^$$' -bench '^BenchmarkStart$$'
 
 demo: ## start the lab from scratch, keeping nothing
 	$(GO) run ./cmd/oidclab up --data "$$(mktemp -d)"
