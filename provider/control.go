@@ -30,14 +30,18 @@ const maxControlBody = 64 << 10
 // carries the token as its Bearer token (RFC 6750 §2.1).
 //
 // Answers are JSON, errors in the form of RFC 6749 §5.2. Commands are JSON
-// objects, which no page of another site can send.
-func (p *Provider) Control(token string) http.Handler {
+// objects, which no page of another site can send. more are handlers for other
+// patterns of net/http.ServeMux, behind the same gate.
+func (p *Provider) Control(token string, more map[string]http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range []route{
 		{pathControlKeys, "GET, HEAD", p.controlKeys, nil},
 		{pathControlRotate, "POST", p.controlRotateKeys, nil},
 	} {
 		mux.HandleFunc(rt.path, p.onlyMethods(rt.methods, rt.handler))
+	}
+	for pattern, handler := range more {
+		mux.Handle(pattern, handler)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		p.controlError(w, r, &controlRefusal{http.StatusNotFound, "not_found", "The control plane has nothing at this address."})

@@ -27,7 +27,7 @@ func (op *inProcess) command(t *testing.T, token, line, body string, change func
 		change(req)
 	}
 	rec := httptest.NewRecorder()
-	op.provider().Control(token).ServeHTTP(rec, req)
+	op.provider().Control(token, nil).ServeHTTP(rec, req)
 	a := answer{Status: rec.Code, Header: rec.Header(), Raw: rec.Body.String()}
 	if err := json.Unmarshal(rec.Body.Bytes(), &a.Body); err != nil && method != http.MethodHead {
 		t.Fatalf("no JSON: %s", a.Raw)
@@ -228,4 +228,30 @@ func TestControlCannotRotate(t *testing.T) {
 	wantUnavailable(t, op.command(t, "", "POST /keys/rotate", `{}`, nil))
 	store.repair()
 	wantKeys(t, op, 0, 0)
+}
+
+// TestControlServesMore: what the process adds stands behind the same gate.
+func TestControlServesMore(t *testing.T) {
+	more := map[string]http.Handler{"GET /debug/": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })}
+	handler := newInProcess(t).provider().Control("the-token", more)
+	for _, test := range []struct {
+		name   string
+		change func(*http.Request)
+		want   int
+	}{
+		{"with the token", bearer("the-token"), http.StatusNoContent},
+		{"without it", func(*http.Request) {}, http.StatusUnauthorized},
+		{"from a page", func(r *http.Request) {
+			bearer("the-token")(r)
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		}, http.StatusForbidden},
+	} {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:8081/debug/", nil)
+		test.change(req)
+		rec := httptest.NewRecorder()
+		handler.ServeHTTP(rec, req)
+		if rec.Code != test.want {
+			t.Errorf("%s: status %d, want %d", test.name, rec.Code, test.want)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/url"
 	"strings"
 	"time"
@@ -23,17 +24,35 @@ const defaultControl = "127.0.0.1:8081"
 // controlOptions say whether and where the control plane listens.
 type controlOptions struct {
 	addr, token string
+	// pprof serves profiles of the process there, too.
+	pprof bool
 }
 
 func (o *controlOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.addr, "control", "", "take commands such as \"keys rotate\" on this `ADDRESS`, "+defaultControl+" say (default: nowhere)")
 	flags.StringVar(&o.token, "control-token", "", "take them only with this `TOKEN`; without one, only from this machine")
+	flags.BoolVar(&o.pprof, "pprof", false, "serve profiles of the process there, at /debug/pprof/")
+}
+
+// profiles are the handlers of net/http/pprof, none if nobody asked for them.
+func (o *controlOptions) profiles() map[string]http.Handler {
+	if !o.pprof {
+		return nil
+	}
+	return map[string]http.Handler{
+		"/debug/pprof/":        http.HandlerFunc(pprof.Index),
+		"/debug/pprof/cmdline": http.HandlerFunc(pprof.Cmdline),
+		"/debug/pprof/profile": http.HandlerFunc(pprof.Profile),
+		"/debug/pprof/symbol":  http.HandlerFunc(pprof.Symbol),
+		"/debug/pprof/trace":   http.HandlerFunc(pprof.Trace),
+	}
 }
 
 // controlListener is the control plane's; nil if nobody asked for one.
 type controlListener struct {
 	net.Listener
 	token string
+	more  map[string]http.Handler
 	tls   *tls.Config
 	url   string
 }
@@ -42,6 +61,9 @@ type controlListener struct {
 // what they send is as safe as what they send to the provider.
 func (a *app) openControl(ctx context.Context, o *controlOptions, config *tls.Config) (*controlListener, error) {
 	if o.addr == "" {
+		if o.pprof {
+			return nil, errors.New("--pprof serves profiles on the control plane: add --control " + defaultControl)
+		}
 		return nil, nil //nolint:nilnil // nobody asked for one
 	}
 	if strings.ContainsFunc(o.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -51,7 +73,7 @@ func (a *app) openControl(ctx context.Context, o *controlOptions, config *tls.Co
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s for --control: %w", o.addr, reason(err))
 	}
-	c := &controlListener{Listener: ln, token: o.token, url: "http://" + ln.Addr().String()}
+	c := &controlListener{Listener: ln, token: o.token, more: o.profiles(), url: "http://" + ln.Addr().String()}
 	if tcp, ok := ln.Addr().(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
 		return c, nil
 	}
@@ -67,14 +89,14 @@ func (a *app) openControl(ctx context.Context, o *controlOptions, config *tls.Co
 }
 
 // beside returns serve with the control plane beside it.
-func (c *controlListener) beside(a *app, serve func(context.Context) error, control func(token string) http.Handler) func(context.Context) error {
+func (c *controlListener) beside(a *app, serve func(context.Context) error, control func(token string, more map[string]http.Handler) http.Handler) func(context.Context) error {
 	if c == nil {
 		return serve
 	}
 	return func(ctx context.Context) error {
 		group, ctx := errgroup.WithContext(ctx)
 		group.Go(func() error { return serve(ctx) })
-		group.Go(func() error { return a.serveUntil(ctx, c.Listener, c.tls, control(c.token)) })
+		group.Go(func() error { return a.serveUntil(ctx, c.Listener, c.tls, control(c.token, c.more)) })
 		return group.Wait()
 	}
 }
@@ -97,6 +119,9 @@ func (c *controlListener) address() string {
 func (c *controlListener) greet(w io.Writer) {
 	if c != nil {
 		fmt.Fprintf(w, "  control\t%s\n", c.url)
+		if c.more != nil {
+			fmt.Fprintf(w, "  profiles\t%s/debug/pprof/\n", c.url)
+		}
 	}
 }
 

@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 			"mode":   checkMode,
 			"occupy": occupy,
 			"answer": answer,
+			"fetch":  fetch,
 
 			"database": database,
 
@@ -262,4 +263,21 @@ func answer(ts *testscript.TestScript, neg bool, args []string) {
 	go server.Serve(ln) //nolint:errcheck // ends with the script
 	ts.Defer(func() { server.Close() })
 	ts.Setenv("ISSUER", "http://"+ln.Addr().String())
+}
+
+// fetch: "fetch URL" gets a page that is there, and has its text as the output.
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] fetch URL")
+	}
+	resp, err := http.Get(args[0])
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	if found := resp.StatusCode == http.StatusOK; found == neg {
+		ts.Fatalf("%s: status %d", args[0], resp.StatusCode)
+	}
+	_, err = ts.Stdout().Write(body)
+	ts.Check(err)
 }
