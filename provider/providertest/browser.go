@@ -59,6 +59,17 @@ func (b *Browser) Trust(roots *x509.CertPool) *Browser {
 	return b
 }
 
+// Cookies are what the browser would send to a URL, for another client that acts
+// in its stead.
+func (b *Browser) Cookies(target string) []*http.Cookie {
+	b.tb.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		b.tb.Fatalf("cookies of %s: %v", target, err)
+	}
+	return b.client.Jar.Cookies(u)
+}
+
 // Get opens a URL of the provider and follows its redirects.
 func (b *Browser) Get(target string) *Page {
 	b.tb.Helper()
