@@ -7,6 +7,7 @@
 //	records.go   the records
 //	storage.go   Store, Changes (a request's unit of work), the errors
 //	bolt/        the embedded store, the default
+//	postgres/    the store that replicas share
 //	storagetest/ the contract that every store passes, and a reference model
 //
 // # How a code is redeemed exactly once
