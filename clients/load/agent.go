@@ -129,32 +129,22 @@ func (a *agent) follow() (query string, arrived bool, err error) {
 
 // fill fills in the page's form and prepares the request that submits it.
 func (a *agent) fill() error {
-	forms := findForms(a.response.Body())
-	for i := range forms {
-		f := &forms[i]
-		if f.password == "" && f.username == "" {
-			continue
-		}
-		if f.password != "" && a.typed {
-			return failf("login refused", "the form is there again with status %d: is the password right?", a.response.StatusCode())
-		}
-		a.typed = a.typed || f.password != ""
-		button, _ := f.allows()
-		return a.submit(f, button)
-	}
-	for i := range forms {
-		if button, ok := forms[i].allows(); ok && a.response.StatusCode() < 400 {
-			return a.submit(&forms[i], button)
-		}
-	}
-	if a.response.StatusCode() >= 400 {
+	status := a.response.StatusCode()
+	f, pressed := choose(findForms(a.response.Body()))
+	switch {
+	case f == nil && status >= 400, f != nil && !f.asksWho() && status >= 400:
 		return a.unexpected(a.where(), "")
+	case f == nil:
+		return failf("no form at "+a.where(), "a page of %d bytes that a person without scripts could not leave", len(a.response.Body()))
+	case f.password != "" && a.typed:
+		return failf("login refused", "the form is there again with status %d: is the password right?", status)
 	}
-	return failf("no form at "+a.where(), "a page of %d bytes that a person without scripts could not leave", len(a.response.Body()))
+	a.typed = a.typed || f.password != ""
+	return a.submit(f, pressed)
 }
 
 // submit prepares the request that submits a form.
-func (a *agent) submit(f *form, pressed button) error {
+func (a *agent) submit(f *form, pressed field) error {
 	target, err := a.at.Parse(f.action)
 	if err != nil {
 		return failf("form to nowhere at "+a.where(), "action %q", f.action)

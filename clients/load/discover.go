@@ -24,8 +24,8 @@ type metadata struct {
 	Grants                []string `json:"grant_types_supported"`
 }
 
-// provider is what was learned of it before the run.
-type provider struct {
+// remote is what was learned of it before the run.
+type remote struct {
 	metadata
 	keys *keySet
 	// authorize is the authorization request but for what each flow makes anew.
@@ -33,9 +33,9 @@ type provider struct {
 }
 
 // discover reads the metadata and the keys. OIDC Discovery 1.0 §4.
-func discover(ctx context.Context, w *wire, cfg *Config) (*provider, error) {
+func discover(ctx context.Context, w *wire, cfg *Config) (*remote, error) {
 	e := &exchange{wire: w}
-	p := &provider{}
+	p := &remote{}
 	where := strings.TrimSuffix(cfg.Issuer, "/") + "/.well-known/openid-configuration"
 	if err := e.readJSON(ctx, where, &p.metadata); err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func discover(ctx context.Context, w *wire, cfg *Config) (*provider, error) {
 
 // choose leaves out what the provider does not offer, or refuses it if it was
 // asked for by name.
-func (p *provider) choose(cfg *Config, report *Report) error {
+func (p *remote) choose(cfg *Config, report *Report) error {
 	asked := cfg.Operations
 	if asked == nil {
 		asked = Operations()
@@ -84,7 +84,7 @@ func (p *provider) choose(cfg *Config, report *Report) error {
 }
 
 // lacks says why an operation cannot be run; "" if it can.
-func (p *provider) lacks(operation Operation) string {
+func (p *remote) lacks(operation Operation) string {
 	switch {
 	case operation == Refresh && !p.offers("refresh_token"),
 		operation == ClientCredentials && !p.offers("client_credentials"):
@@ -97,7 +97,7 @@ func (p *provider) lacks(operation Operation) string {
 
 // offers reports whether the metadata names the grant. Without a list it is
 // authorization_code and implicit (RFC 8414 §2).
-func (p *provider) offers(grant string) bool { return slices.Contains(p.Grants, grant) }
+func (p *remote) offers(grant string) bool { return slices.Contains(p.Grants, grant) }
 
 // authorizationRequest is the part of it that all flows share. RFC 6749 §4.1.1.
 func authorizationRequest(endpoint string, cfg *Config) (string, error) {

@@ -12,20 +12,29 @@
 //	5     client   itself    verifies the ID token                             OIDC Core §3.1.3.7
 //
 // Every flow has a cookie jar of its own, so every one of them logs in. Discovery
-// and the keys are read once for all.
+// and the keys are read once for all. The other operations are one request each:
+// refresh (RFC 6749 §6; its ID token is verified, too), client credentials (§4.4)
+// and introspection (RFC 7662), whose answer must be "active".
+//
+// # Ratios
+//
+// A figure of one machine says little about another, or about the same one when
+// others use it. So the run begins with what the machine can do at best (Limits),
+// and each result is told as a ratio to that, too (Ratios).
 //
 // # Reading order
 //
 //	load.go      Config and Run
 //	flow.go      one flow: the steps
+//	grants.go    the other operations
 //	agent.go     the browser's part: cookies, redirects, forms
 //	form.go      what is a login form, and which button allows
-//	verify.go    the ID token
-//	discover.go  the metadata and the keys
+//	verify.go    the ID token; keys.go its signature
+//	discover.go  the metadata, and what the provider offers
 //	runner.go    many workers at once; worker.go is one of them
 //	tally.go     latencies and failures; failure.go names those
 //	wire.go      the HTTP client
-//	limits.go    what the machine can do at best
-//	usage*.go    CPU time and memory
-//	report.go    the table; progress.go meanwhile
+//	limits.go    what the machine can do; sync*.go waits for the disk
+//	usage*.go    CPU time and memory; self*.go those of this process
+//	report.go    what was measured; table.go for people, progress.go meanwhile
 package load

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -109,14 +108,14 @@ func (f *fake) serveKeys(w http.ResponseWriter, _ *http.Request) {
 func (f *fake) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if q.Get("tenant") != "a" || q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "" || q.Get("scope") != "openid offline_access" {
-		http.Error(w, "bad request", 400)
+		http.Error(w, "bad request", http.StatusBadRequest)
 		return
 	}
 	// One cookie for each page, as some providers have them, and one to be deleted.
 	http.SetCookie(w, &http.Cookie{Name: "interaction", Value: q.Get("state"), Path: "/interaction/" + q.Get("state"), Secure: true})
 	http.SetCookie(w, &http.Cookie{Name: "gone", Value: "", MaxAge: -1})
 	f.remember(q.Get("state"), q)
-	http.Redirect(w, r, "/interaction/"+q.Get("state"), 303)
+	http.Redirect(w, r, "/interaction/"+q.Get("state"), http.StatusSeeOther)
 }
 
 func (f *fake) remember(id string, q url.Values) {
@@ -135,7 +134,7 @@ func (f *fake) recall(id string) url.Values {
 func known(w http.ResponseWriter, r *http.Request) bool {
 	c, err := r.Cookie("interaction")
 	if _, gone := r.Cookie("gone"); err != nil || c.Value != r.PathValue("id") || gone == nil {
-		http.Error(w, "no such interaction", 400)
+		http.Error(w, "no such interaction", http.StatusBadRequest)
 		return false
 	}
 	return true
@@ -165,16 +164,16 @@ func (f *fake) takeLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.FormValue("csrf") != `a&b="c` || r.FormValue("op") != "sign-in" || r.Form.Has("remember") {
-		http.Error(w, "bad form", 400)
+		http.Error(w, "bad form", http.StatusBadRequest)
 		return
 	}
-	http.Redirect(w, r, "consent", 302) // relative to …/login
+	http.Redirect(w, r, "consent", http.StatusFound) // relative to …/login
 }
 
 // serveConsent asks in two forms: the first one denies.
 func (f *fake) serveConsent(w http.ResponseWriter, r *http.Request) {
 	if known(w, r) {
-		io.WriteString(w, `<html><form method="post"><input type="hidden" name="decision" value="rejected"><button>Go on without</button></form>
+		fmt.Fprint(w, `<html><form method="post"><input type="hidden" name="decision" value="rejected"><button>Go on without</button></form>
 			<form method="post"><input type="hidden" name="decision" value="approve"><input type="checkbox" name="grant_scope" value="openid">
 			<button name="how" value="deny">Deny</button><button name="how" value="allow">Allow</button></form></html>`)
 	}
@@ -185,7 +184,7 @@ func (f *fake) takeConsent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.FormValue("decision") != "approve" || r.FormValue("how") != "allow" || r.FormValue("grant_scope") != "openid" {
-		http.Error(w, "denied", 403)
+		http.Error(w, "denied", http.StatusForbidden)
 		return
 	}
 	q := f.recall(r.PathValue("id"))
@@ -195,7 +194,7 @@ func (f *fake) takeConsent(w http.ResponseWriter, r *http.Request) {
 	if f.response != nil {
 		f.response(response)
 	}
-	http.Redirect(w, r, q.Get("redirect_uri")+"?"+response.Encode(), 302)
+	http.Redirect(w, r, q.Get("redirect_uri")+"?"+response.Encode(), http.StatusFound)
 }
 
 func (f *fake) serveToken(w http.ResponseWriter, r *http.Request) {

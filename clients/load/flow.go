@@ -56,7 +56,7 @@ func (w *worker) flow() (tokens, error) {
 }
 
 // checkResponse returns the code of an authorization response.
-func (p *provider) checkResponse(query, state string) (string, error) {
+func (p *remote) checkResponse(query, state string) (string, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return "", failf("authorization response: malformed", "%v", err)

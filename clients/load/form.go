@@ -21,7 +21,7 @@ type form struct {
 	// username and password are the names of the fields to fill in; "" if there
 	// is none.
 	username, password string
-	// buttons are what can be pressed. The first one with a name is sent with it.
+	// buttons are what can be pressed.
 	buttons []button
 }
 
@@ -221,16 +221,36 @@ func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 
 // allows reports whether the form can say yes, and by which button. A form whose
 // hidden fields say no does so whatever its button is called.
-func (f *form) allows() (button, bool) {
+func (f *form) allows() (field, bool) {
 	for _, hidden := range f.fields {
 		if b := (button{words: hidden.value}); isWord(hidden.value) && b.refuses() {
-			return button{}, false
+			return field{}, false
 		}
 	}
 	for _, b := range f.buttons {
 		if !b.refuses() {
-			return b, true
+			return b.field, true
 		}
 	}
-	return button{}, len(f.buttons) == 0
+	return field{}, len(f.buttons) == 0
+}
+
+// asksWho reports whether the form asks who somebody is.
+func (f *form) asksWho() bool { return f.password != "" || f.username != "" }
+
+// choose returns the form to submit and the button to press: the one that asks for a
+// password, or else for a name, or else the first one that can say yes.
+func choose(forms []form) (*form, field) {
+	for _, wanted := range []func(*form) bool{
+		func(f *form) bool { return f.password != "" },
+		func(f *form) bool { return f.username != "" },
+		func(*form) bool { return true },
+	} {
+		for i := range forms {
+			if pressed, ok := forms[i].allows(); ok && wanted(&forms[i]) {
+				return &forms[i], pressed
+			}
+		}
+	}
+	return nil, field{}
 }

@@ -82,10 +82,11 @@ type Config struct {
 	Dir string
 	// ServerPID is the process whose CPU time and memory are read; zero: none.
 	ServerPID int
-	// Progress is told how far the run is; nil means nobody. Terminal says that it
-	// can write a line anew.
-	Progress io.Writer
-	Terminal bool
+	// Progress is told how far the run is, every so often; nil means nobody, zero
+	// every five seconds. Terminal says that it can write a line anew.
+	Progress      io.Writer
+	ProgressEvery time.Duration
+	Terminal      bool
 }
 
 // The reasons for which nothing is run.
@@ -159,6 +160,8 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("%w: no client", ErrConfig)
 	case cfg.RedirectURI == "":
 		return fmt.Errorf("%w: no redirect URI", ErrConfig)
+	case cfg.LimitTime < 0, cfg.Timeout < 0, cfg.ProgressEvery < 0, cfg.Warmup < 0:
+		return fmt.Errorf("%w: a time is negative", ErrConfig)
 	case cfg.Concurrency < 1, cfg.TokenConcurrency < 0:
 		return fmt.Errorf("%w: the concurrency is at least 1", ErrConfig)
 	case cfg.Duration <= 0 && (cfg.Flows <= 0 || !slices.Equal(cfg.Operations, []Operation{Flows})):
@@ -173,6 +176,7 @@ func (cfg *Config) check() error {
 		}
 	}
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
+	cfg.ProgressEvery = cmp.Or(cfg.ProgressEvery, 5*time.Second)
 	cfg.LimitTime = cmp.Or(cfg.LimitTime, 400*time.Millisecond)
 	return nil
 }

@@ -312,6 +312,17 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestProgress writes one line again and again on a terminal, and takes it away.
+func TestProgress(t *testing.T) {
+	var line strings.Builder
+	cfg := startFake(t, nil).config()
+	cfg.Flows, cfg.Duration, cfg.Progress, cfg.Terminal = 0, 700*time.Millisecond, &line, true
+	run(t, cfg)
+	if got := line.String(); strings.Contains(got, "\n") || !strings.HasPrefix(got, "\r\x1b[Kflows: ") || !strings.HasSuffix(got, "s\r\x1b[K") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	op := newFake(t, nil)
 	op.StartTLS()
@@ -352,7 +363,7 @@ func TestDiscoveryIsChecked(t *testing.T) {
 		"no keys": func(f *fake) {
 			f.intercept = func(w http.ResponseWriter, r *http.Request) bool {
 				if r.URL.Path == "/keys" {
-					w.WriteHeader(500)
+					w.WriteHeader(http.StatusInternalServerError)
 					return true
 				}
 				return false
@@ -387,6 +398,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no end":            func(c *load.Config) { c.Flows = 0 },
 		"no end of others":  func(c *load.Config) { c.Operations = nil },
 		"no authentication": func(c *load.Config) { c.AuthMethod = "private_key_jwt" },
+		"negative time":     func(c *load.Config) { c.Timeout = -1 },
 		"no operation":      func(c *load.Config) { c.Operations = []load.Operation{"logout"} },
 	} {
 		cfg := good

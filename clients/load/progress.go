@@ -7,13 +7,13 @@ import (
 )
 
 // report tells how far the phase is until it ends: in one line that it writes
-// again and again, on a terminal, and in a line every five seconds elsewhere.
+// again and again on a terminal, and in a line now and then elsewhere.
 func (p *phase) report(ctx context.Context, cfg *Config) {
 	w := cfg.Progress
 	if w == nil {
 		return
 	}
-	every, format := 5*time.Second, "%s\n"
+	every, format := cfg.ProgressEvery, "%s\n"
 	if cfg.Terminal {
 		every, format = 500*time.Millisecond, "\r\x1b[K%s"
 		defer fmt.Fprint(w, "\r\x1b[K") // leave no trace

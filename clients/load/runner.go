@@ -15,7 +15,7 @@ const grace = time.Second
 // runner runs the operations.
 type runner struct {
 	cfg  *Config
-	op   *provider
+	op   *remote
 	wire *wire
 	sign func()
 }

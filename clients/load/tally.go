@@ -73,7 +73,7 @@ func bucketOf(d time.Duration) int {
 		return int(v)
 	}
 	shift := bits.Len64(v) - 7
-	return shift<<6 + int(v>>shift)
+	return shift<<6 + int(v>>shift) //nolint:gosec // it is below 128
 }
 
 // upperBound is the largest latency of a bucket.

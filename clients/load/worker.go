@@ -10,7 +10,7 @@ import (
 type worker struct {
 	*exchange
 	cfg      *Config
-	op       *provider
+	op       *remote
 	agent    *agent
 	verifier *verifier
 	body     []byte // of a request as the client
@@ -21,7 +21,7 @@ type worker struct {
 	tally tally
 }
 
-func newWorker(cfg *Config, op *provider, w *wire) *worker {
+func newWorker(cfg *Config, op *remote, w *wire) *worker {
 	e := &exchange{wire: w}
 	worker := &worker{
 		exchange: e, cfg: cfg, op: op, agent: &agent{exchange: e, cfg: cfg},

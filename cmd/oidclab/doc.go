@@ -4,6 +4,7 @@
 //	oidclab up           the laboratory: provider, clients, resource server
 //	oidclab serve        the provider alone
 //	oidclab login        sign in from the command line
+//	oidclab bench        measure how fast a provider is
 //	oidclab keys         list or rotate the signing keys of a running provider
 //	oidclab healthcheck  ask whether a provider is ready
 //	oidclab version
@@ -18,7 +19,7 @@
 // # Reading order
 //
 //	root.go      the command, logging, environment variables
-//	up.go, serve.go, login.go, keys.go, healthcheck.go, version.go   one command each
+//	up.go, serve.go, login.go, bench.go, keys.go, healthcheck.go, version.go   one command each
 //	listen.go    the listener and the HTTP server's end
 //	tls.go       https: the certificate, and whom our own calls believe
 //	control.go   the control plane, and how commands reach it

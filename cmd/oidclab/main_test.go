@@ -54,13 +54,16 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("VISIT", filepath.Join(env.WorkDir, "url"))
-			return nil
+			bench, err := filepath.Abs("../../testdata/bench.yaml")
+			env.Setenv("BENCH_CONFIG", bench)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ready":  waitForReady,
 			"opened": opened,
 			"visit":  visit,
 			"enter":  enter,
+			"await":  await,
 			"term":   terminate,
 			"mode":   checkMode,
 			"occupy": occupy,
@@ -165,6 +168,14 @@ func visit(ts *testscript.TestScript, neg bool, args []string) {
 	title, _, _ = strings.Cut(title, "</title>")
 	_, err = io.WriteString(ts.Stdout(), title+"\n")
 	ts.Check(err)
+}
+
+// await: "await FILE REGEXP" waits until a line of the file matches.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await FILE REGEXP")
+	}
+	pollFor(ts, args[0], regexp.MustCompile("(?m)"+args[1]).Match)
 }
 
 // enter: "enter FILE USER PASSWORD" waits until FILE says where a device is
