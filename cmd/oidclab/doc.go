@@ -6,6 +6,7 @@
 //	oidclab login        sign in from the command line
 //	oidclab bench        measure how fast a provider is
 //	oidclab keys         list or rotate the signing keys of a running provider
+//	oidclab db           check, count, compact or dump the embedded store's file
 //	oidclab healthcheck  ask whether a provider is ready
 //	oidclab version
 //	oidclab completion   for bash, zsh, fish and PowerShell
@@ -19,7 +20,7 @@
 // # Reading order
 //
 //	root.go      the command, logging, environment variables
-//	up.go, serve.go, login.go, bench.go, keys.go, healthcheck.go, version.go   one command each
+//	up.go, serve.go, login.go, bench.go, keys.go, db.go, healthcheck.go, version.go   one command each
 //	listen.go    the listener and the HTTP server's end
 //	tls.go       https: the certificate, and whom our own calls believe
 //	control.go   the control plane, and how commands reach it

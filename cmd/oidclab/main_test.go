@@ -69,6 +69,7 @@ func TestScripts(t *testing.T) {
 			"occupy": occupy,
 			"answer": answer,
 			"fetch":  fetch,
+			"damage": damage,
 
 			"database": database,
 
@@ -259,6 +260,19 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { ln.Close() })
 	ts.Setenv("ADDR", ln.Addr().String())
+}
+
+// damage: "damage FILE" wipes the pages of a store's file, but for the two that it
+// begins with.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: damage FILE")
+	}
+	path := ts.MkAbs(args[0])
+	content, err := os.ReadFile(path)
+	ts.Check(err)
+	clear(content[min(len(content), 2*os.Getpagesize()):])
+	ts.Check(os.WriteFile(path, content, 0o600))
 }
 
 // answer: "answer STATUS" serves that status to every request and sets ISSUER.

@@ -48,7 +48,7 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&a.logFormat, "log-format", "text", "log as text or json")
 	completes(root, "log-level", "debug", "info", "warn", "error")
 	completes(root, "log-format", "text", "json")
-	root.AddCommand(a.newUp(), a.newServe(), a.newLogin(), newKeys(), newBench(), newHealthcheck(), newVersion())
+	root.AddCommand(a.newUp(), a.newServe(), a.newLogin(), newKeys(), newDB(), newBench(), newHealthcheck(), newVersion())
 	return root
 }
 

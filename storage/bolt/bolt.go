@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/oidclab/oidclab/storage"
 )
@@ -91,28 +90,13 @@ func Open(path string, o *Options) (*Store, error) {
 }
 
 // openFile opens the file, and closes it again if it cannot be used.
-func openFile(path string, o *Options) (db *bbolt.DB, file *os.File, err error) {
-	err = recovered(func() (err error) { // damage makes bbolt panic
-		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-			Timeout:      lockWait,
-			FreelistType: bbolt.FreelistMapType,
-			NoSync:       o.NoSync,
-			NoGrowSync:   o.NoSync,
-			OpenFile: func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
-				file, err = os.OpenFile(path, flag, mode)
-				return file, err
-			},
-		})
-		return err
-	})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, nil, heldBy(path)
-	}
-	if _, panicked := errors.AsType[*panicError](err); panicked {
-		return nil, nil, errors.Join(fmt.Errorf("the file is damaged: %w", err), release(file))
-	}
+func openFile(path string, o *Options) (*bbolt.DB, *os.File, error) {
+	db, file, err := openBolt(path, &bbolt.Options{NoSync: o.NoSync, NoGrowSync: o.NoSync})
 	if err != nil {
 		return nil, nil, err
+	}
+	if replaced(path, file) { // by Compact, while we waited for the lock
+		return nil, nil, errors.Join(heldBy(path), db.Close())
 	}
 	err = recovered(func() error {
 		if err := initialise(db); err != nil || o.NoSync {
@@ -124,6 +108,16 @@ func openFile(path string, o *Options) (db *bbolt.DB, file *os.File, err error) 
 		return nil, nil, errors.Join(err, recovered(db.Close))
 	}
 	return db, file, nil
+}
+
+// replaced reports whether a path leads no more to the file that was opened by it.
+func replaced(path string, file *os.File) bool {
+	opened, err := file.Stat()
+	if err != nil {
+		return true
+	}
+	found, err := os.Stat(path)
+	return err != nil || !os.SameFile(opened, found)
 }
 
 // settle makes the disk hold what is read. The last process may have ended between

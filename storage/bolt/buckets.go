@@ -32,6 +32,16 @@ const (
 	sessionClients
 )
 
+// everyKind is all of them, as people may want to see them: what comes of a grant
+// after it.
+var everyKind = []kind{
+	keys, clients, sessions, sessionClients, consents, grants, codes, accessTokens, refreshTokens,
+	deviceCodes, pushedRequests, onces,
+}
+
+// expires reports whether records of a kind are in the expiry index.
+func (k kind) expires() bool { return k != keys && k != clients && k != consents }
+
 func (k kind) bucket() []byte {
 	switch k {
 	case codes:
@@ -124,6 +134,43 @@ func get[T any](t *tx, k kind, key []byte) (record T, err error) {
 		return record, fmt.Errorf("%s: %w", k, storage.ErrNotFound)
 	}
 	return decode[T](k, value)
+}
+
+// recordOf decodes a stored value of any kind; key is where it belongs.
+func recordOf(k kind, value []byte) (record any, key []byte, err error) {
+	switch k {
+	case codes:
+		return recordAs(k, value, func(c storage.Code) []byte { return c.ID[:] })
+	case accessTokens:
+		return recordAs(k, value, func(a storage.AccessToken) []byte { return a.ID[:] })
+	case refreshTokens:
+		return recordAs(k, value, func(r storage.RefreshToken) []byte { return r.ID[:] })
+	case sessions:
+		return recordAs(k, value, func(s storage.Session) []byte { return s.ID[:] })
+	case grants:
+		return recordAs(k, value, func(g storage.Grant) []byte { return []byte(g.ID) })
+	case consents:
+		return recordAs(k, value, func(c storage.Consent) []byte { return consentKey(c.ConsentID) })
+	case keys:
+		return recordAs(k, value, func(k storage.Key) []byte { return []byte(k.ID) })
+	case clients:
+		return recordAs(k, value, func(c storage.Client) []byte { return []byte(c.ID) })
+	case onces:
+		return recordAs(k, value, func(o storage.Once) []byte { return o.ID[:] })
+	case pushedRequests:
+		return recordAs(k, value, func(r storage.PushedRequest) []byte { return r.ID[:] })
+	case deviceCodes:
+		return recordAs(k, value, func(d storage.DeviceCode) []byte { return d.ID[:] })
+	case sessionClients:
+		return recordAs(k, value, func(c storage.SessionClient) []byte { return sessionClientKey(c.SID, c.ClientID) })
+	default:
+		return nil, nil, fmt.Errorf("no such kind of record: %d", k)
+	}
+}
+
+func recordAs[T any](k kind, value []byte, key func(T) []byte) (any, []byte, error) {
+	r, err := decode[T](k, value)
+	return r, key(r), err
 }
 
 // change reads a record, lets f change it, and writes it back if f says that it

@@ -16,6 +16,8 @@
 //	codec.go      records as bytes
 //	indexes.go    the expiry index, and those that find records by another name
 //	schema.go     the version of the file, and the way from an older one
+//	file.go       a file that is looked at: check.go, stats.go, dump.go, compact.go
+//	pages.go      its pages, looked at without trust
 //	holder.go     which process has the file
 //
 // # Bucket map

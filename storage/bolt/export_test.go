@@ -2,8 +2,8 @@ package bolt
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -74,86 +74,13 @@ func SetSchema(path, version string) error {
 	}), db.Close())
 }
 
-// CheckFile looks for damage in the file at path, as bbolt sees it, and for
-// disagreement between the records and the indexes.
+// CheckFile returns what Check finds in the file at path.
 func CheckFile(path string) error {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	f, err := Inspect(path)
 	if err != nil {
 		return err
 	}
-	err = db.View(func(t *bbolt.Tx) error {
-		var errs []error
-		for err := range t.Check() {
-			errs = append(errs, err)
-		}
-		errs = append(errs, checkExpiryIndex(&tx{Tx: t}))
-		for _, k := range []kind{grants, sessions, deviceCodes, clients} {
-			errs = append(errs, checkEntries(&tx{Tx: t}, k))
-		}
-		errs = append(errs, checkCount(&tx{Tx: t}))
-		return errors.Join(errs...)
-	})
-	return errors.Join(err, db.Close())
-}
-
-func checkExpiryIndex(t *tx) error {
-	want := map[string]string{}
-	for _, k := range []kind{codes, accessTokens, refreshTokens, sessions, grants, onces, pushedRequests, deviceCodes, sessionClients} {
-		err := t.Bucket(k.bucket()).ForEach(func(key, _ []byte) error {
-			expires, err := record{k, key}.expires(t)
-			if errors.Is(err, storage.ErrNotFound) {
-				return fmt.Errorf("%s without a grant stays for ever", k)
-			}
-			if err == nil && !expires.IsZero() {
-				want[string(indexKey(expires, k, key))] = ""
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return compareIndex(t, expiryBucket, want)
-}
-
-// checkEntries checks the index that finds records of a kind by what is not
-// their key.
-func checkEntries(t *tx, k kind) error {
-	want := map[string]string{}
-	err := t.Bucket(k.bucket()).ForEach(func(key, _ []byte) error {
-		entries, err := t.entriesOf(k, key)
-		for _, e := range entries {
-			want[string(e.key)] = string(e.value)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return compareIndex(t, map[kind][]byte{grants: sessionGrantBucket, sessions: sidBucket, deviceCodes: userCodeBucket, clients: originBucket}[k], want)
-}
-
-// checkCount checks the number of clients.
-func checkCount(t *tx) error {
-	count, err := t.counted(clientsKey)
-	if clients := len(t.keysUnder(clients.bucket(), nil)); err == nil && count != clients {
-		err = fmt.Errorf("%d clients are counted, and %d are there", count, clients)
-	}
-	return err
-}
-
-func compareIndex(t *tx, bucket []byte, want map[string]string) error {
-	err := t.Bucket(bucket).ForEach(func(key, value []byte) error {
-		if wanted, ok := want[string(key)]; !ok || wanted != string(value) {
-			return fmt.Errorf("index %s: stale entry %x", bucket, key)
-		}
-		delete(want, string(key))
-		return nil
-	})
-	if err == nil && len(want) > 0 {
-		return fmt.Errorf("index %s: %d records are missing", bucket, len(want))
-	}
-	return err
+	return errors.Join(append(f.Check(), f.Close())...)
 }
 
 // stumble is work that panics.
@@ -167,3 +94,16 @@ func (s *Store) Stumble(ctx context.Context) error { return s.submit(ctx, stumbl
 
 // IsMeta reports whether an offset in the file is that of a meta page.
 func (s *Store) IsMeta(offset int64) bool { return offset < 2*int64(s.db.Info().PageSize) }
+
+// RedactedRecord is a record as a dump shows it.
+func RedactedRecord(record any) (string, error) {
+	shown, err := redacted(record)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(shown)
+	return string(text), err
+}
+
+// Replaced reports whether a path leads no more to an open file.
+var Replaced = replaced

@@ -8,9 +8,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// schema is the version of the bucket map in doc.go. Raise it with every
+// Schema is the version of the bucket map in doc.go. Raise it with every
 // change that an older program would misread.
-const schema = 5
+const Schema = 5
 
 var (
 	metaBucket = []byte("meta")
@@ -25,7 +25,7 @@ var errForeign = errors.New("not a store of this program")
 
 // migrations bring a file from each version to the next. An empty file has
 // version 0, so a new one goes the way of an old one.
-var migrations = [schema]func(t *tx) error{layOut, addIndexes, addSIDs, addOrigins, pack}
+var migrations = [Schema]func(t *tx) error{layOut, addIndexes, addSIDs, addOrigins, pack}
 
 // layOut makes the buckets of version 1.
 func layOut(t *tx) error {
@@ -108,19 +108,23 @@ func initialise(db *bbolt.DB) error {
 	switch {
 	case err != nil:
 		return err
-	case version > schema:
-		return fmt.Errorf("written by a newer version of the program (schema %d, this one knows %d)", version, schema)
-	case version == schema:
+	case version > Schema:
+		return newerSchema(version)
+	case version == Schema:
 		return nil
 	}
 	return db.Update(func(t *bbolt.Tx) error {
-		for ; version < schema; version++ {
+		for ; version < Schema; version++ {
 			if err := migrations[version](&tx{Tx: t}); err != nil {
 				return fmt.Errorf("from schema %d: %w", version, err)
 			}
 		}
-		return t.Bucket(metaBucket).Put(schemaKey, []byte(strconv.Itoa(schema)))
+		return t.Bucket(metaBucket).Put(schemaKey, []byte(strconv.Itoa(Schema)))
 	})
+}
+
+func newerSchema(version int) error {
+	return fmt.Errorf("written by a newer version of the program (schema %d, this one knows %d)", version, Schema)
 }
 
 // schemaOf returns the version of a file, 0 for an empty one.

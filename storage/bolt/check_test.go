@@ -1,0 +1,378 @@
+package bolt_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/bolt"
+)
+
+// everything is a Changes with a record of each kind.
+func everything() storage.Changes {
+	c := exchange(0)
+	id := storage.DigestOf("everything")
+	later := start.Add(time.Hour)
+	c.Sessions = []storage.Session{{ID: id, SID: "sid", Subject: "alice", ExpiresAt: later}}
+	c.SessionClients = []storage.SessionClient{{SID: "sid", ClientID: "client", ExpiresAt: later}}
+	c.Consents = []storage.Consent{{ConsentID: storage.ConsentID{Subject: "alice", ClientID: "client"}, Scopes: []string{"openid"}}}
+	c.Keys = []storage.Key{{ID: "kid", Use: "sig", Algorithm: "ES256", Material: []byte("key-material")}}
+	c.Clients = []storage.Client{{
+		ID: "client", Metadata: []byte(`{"client_name":"Shown"}`), Origins: []string{"http://client.example"},
+		SecretHash: storage.DigestOf("secret"), RegistrationToken: storage.DigestOf("registration"),
+	}}
+	c.Once = []storage.Once{{ID: id, ExpiresAt: later}}
+	c.PushedRequests = []storage.PushedRequest{{
+		ID: id, ClientID: "client", ExpiresAt: later,
+		Form: map[string][]string{"scope": {"openid"}, "client_secret": {"form-secret"}, "client_assertion": {"form-assertion"}, "id_token_hint": {"form-hint"}},
+	}}
+	c.DeviceCodes = []storage.DeviceCode{{ID: id, UserCode: "BCDFGHJK", ClientID: "client", ExpiresAt: later}}
+	return c
+}
+
+// closedStore is a file with a record of each kind and more.
+func closedStore(t *testing.T, exchanges int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "op.db")
+	s, err := bolt.Open(path, &bolt.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, everything())
+	for n := 1; n <= exchanges; n++ {
+		commit(t, s, exchange(n))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// edit changes a file as no store would.
+func edit(t *testing.T, path string, change func(tx *bbolt.Tx) error) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(change), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCheckFindsWhatIsWrong has a case per thing that can be wrong with records.
+func TestCheckFindsWhatIsWrong(t *testing.T) {
+	id := storage.DigestOf("grant 0")
+	first := func(tx *bbolt.Tx, bucket string) []byte {
+		key, _ := tx.Bucket([]byte(bucket)).Cursor().First()
+		return key
+	}
+	removeFirst := func(bucket string) func(*bbolt.Tx) error {
+		return func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucket)).Delete(first(tx, bucket)) }
+	}
+	put := func(bucket, key, value string) func(*bbolt.Tx) error {
+		return func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucket)).Put([]byte(key), []byte(value)) }
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*bbolt.Tx) error
+		want   string
+	}{
+		{"a record that is none", put("grant", "grant 0", "{"), `grant "grant 0": stored grant: unexpected end of JSON input`},
+		{"a packed record that is cut short", put("grant", "grant 0", "\x01x"), `grant "grant 0": stored grant:`},
+		{"a record under another key", put("client", "other", `{"ID":"client"}`), `client "client": it is stored as "other"`},
+		{"a code without its grant", removeFirst("grant"), `code `},
+		{"a session that its name does not find", removeFirst("sid"), "it is not in the index sid"},
+		{"a grant that its session does not find", removeFirst("sessiongrant"), `grant "grant 0": it is not in the index sessiongrant`},
+		{"a device code that its user code does not find", removeFirst("usercode"), "it is not in the index usercode"},
+		{"a client that its origin does not find", removeFirst("origin"), `client "client": it is not in the index origin`},
+		{"a record that never expires", removeFirst("expiry"), "it is not in the index expiry"},
+		{"a name of no session", removeFirst("session"), "index sid: an entry without its record"},
+		{"a user code of no device", removeFirst("device"), "index usercode: an entry without its record"},
+		{"an expiry of nothing", put("expiry", "\x80\x00\x00\x00\x72\xe8\xd5\x02\x2f\x07\x5f\x79\x04nobody", ""), "index expiry: an entry without its record"},
+		{"an expiry of no kind", put("expiry", "\x80\x00\x00\x00\x72\xe8\xd5\x02\x2f\x07\x5f\x79\xffnobody", ""), "index expiry: an entry without its record"},
+		{"an expiry that is cut short", put("expiry", "\x80", ""), "index expiry: an entry without its record"},
+		{"a pair that is cut short", put("sid", "\x00\x09x", ""), "index sid: an entry without its record"},
+		{"a number of clients", put("meta", "clients", "7"), "7 clients are counted, and 1 are there"},
+		{"a bucket that is gone", func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("consent")) }, "bucket consent: it is not there"},
+		{"a bucket of somebody", func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket([]byte("theirs"))
+			return err
+		}, `bucket "theirs": nobody knows it`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := closedStore(t, 0)
+			if err := bolt.CheckFile(path); err != nil {
+				t.Fatalf("before: %v", err)
+			}
+			edit(t, path, tt.change)
+			err := bolt.CheckFile(path)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v, want %q", err, tt.want)
+			}
+			if text, _ := id.MarshalText(); strings.Contains(err.Error(), string(text)) {
+				t.Error("a digest is printed in full")
+			}
+		})
+	}
+}
+
+// TestCheckEndsSomewhere: of many problems a hundred are told.
+func TestCheckEndsSomewhere(t *testing.T) {
+	path := closedStore(t, 0)
+	edit(t, path, func(tx *bbolt.Tx) error {
+		for n := range 1000 {
+			if err := tx.Bucket([]byte("grant")).Put(fmt.Append(nil, n), []byte("{")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	f, err := bolt.Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if n := len(f.Check()); n != 101 {
+		t.Errorf("%d problems", n)
+	}
+}
+
+// TestCheckEveryPage wipes each page in turn: whatever is in use is missed, and
+// nothing of it stops the program.
+func TestCheckEveryPage(t *testing.T) {
+	path := closedStore(t, 100)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := bolt.Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats, err := f.Stats(start)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	size := os.Getpagesize()
+	missed := 0
+	for page := 2; page < stats.Pages; page++ {
+		wiped := append([]byte{}, whole...)
+		clear(wiped[page*size : (page+1)*size])
+		if looksAt(t, wiped, fmt.Sprintf("page %d wiped", page)) {
+			missed++
+		}
+	}
+	// The pages of one's overflow begin with what they hold, not with what they are.
+	if want := stats.Pages - 2 - stats.FreePages; missed < want*9/10 || missed > want {
+		t.Errorf("%d pages were missed, want %d or few less", missed, want)
+	}
+}
+
+// TestDamagedPages damages a file in many ways. Nothing may panic, or run for ever.
+func TestDamagedPages(t *testing.T) {
+	path := closedStore(t, 100)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	rounds := 100
+	if testing.Short() {
+		rounds = 50
+	}
+	found := 0
+	for round := range rounds {
+		damaged := append([]byte{}, whole...)
+		for range 1 + r.IntN(4) {
+			at := r.IntN(len(damaged) - 16)
+			switch r.IntN(4) {
+			case 0: // anywhere
+				damaged[at] ^= byte(1 + r.IntN(255))
+			case 1: // a page's header
+				damaged[at&^4095+r.IntN(16)] ^= byte(1 + r.IntN(255))
+			case 2: // its first elements
+				damaged[at&^4095+16+r.IntN(64)] = byte(r.IntN(64))
+			case 3: // one page in another's place
+				copy(damaged[at&^4095:], damaged[r.IntN(len(damaged))&^4095:][:4096])
+			}
+		}
+		if r.IntN(8) == 0 {
+			damaged = damaged[:r.IntN(len(damaged))]
+		}
+		if looksAt(t, damaged, fmt.Sprintf("seed %d, round %d", seed, round)) {
+			found++
+		}
+	}
+	t.Logf("damage was found in %d of %d files", found, rounds)
+	if found < rounds/4 {
+		t.Error("that is few")
+	}
+}
+
+// looksAt does everything that can be done with a closed file, and reports whether
+// something was found to be wrong.
+func looksAt(t *testing.T, content []byte, what string) (wrong bool) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "damaged.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := bolt.Inspect(path)
+	if err != nil {
+		return true
+	}
+	problems := f.Check()
+	_, statsErr := f.Stats(start)
+	dumpErr := f.Dump(func(bolt.Dumped) error { return nil })
+	if err := f.Close(); err != nil {
+		t.Errorf("%s: Close: %v", what, err)
+	}
+	if len(problems) == 0 && (statsErr != nil || dumpErr != nil) {
+		t.Errorf("%s: in order, but %v, %v", what, statsErr, dumpErr)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(content) {
+		t.Errorf("%s: looking at the file changed it (%v)", what, err)
+	}
+	if _, _, err := bolt.Compact(path); (err != nil) != (len(problems) > 0) {
+		t.Errorf("%s: %d problems, but Compact: %v", what, len(problems), err)
+	}
+	return len(problems) > 0
+}
+
+func TestInspectRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		make func(t *testing.T, path string)
+		want string
+	}{
+		{"nothing", func(*testing.T, string) {}, "no such file"},
+		{"an empty file", func(t *testing.T, path string) {
+			t.Helper()
+			writeBytes(t, path, nil)
+		}, "the file is empty"},
+		{"a text", func(t *testing.T, path string) {
+			t.Helper()
+			writeBytes(t, path, []byte(strings.Repeat("hello\n", 10_000)))
+		}, "invalid database"},
+		{"a newer schema", func(t *testing.T, path string) {
+			t.Helper()
+			if err := os.Rename(closedStore(t, 0), path); err != nil {
+				t.Fatal(err)
+			}
+			setSchema(t, path, fmt.Sprint(bolt.Schema+1))
+		}, "written by a newer version of the program"},
+		{"another program's", func(t *testing.T, path string) {
+			t.Helper()
+			edit(t, path, func(tx *bbolt.Tx) error {
+				_, err := tx.CreateBucket([]byte("theirs"))
+				return err
+			})
+		}, "not a store of this program"},
+		{"one without records", func(t *testing.T, path string) {
+			t.Helper()
+			edit(t, path, func(*bbolt.Tx) error { return nil })
+		}, "not a store of this program"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "op.db")
+			tt.make(t, path)
+			_, err := bolt.Inspect(path)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("got error %v, want one of %s with %q", err, path, tt.want)
+			}
+			if tt.name == "nothing" && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("got error %v, want %v", err, fs.ErrNotExist)
+			}
+		})
+	}
+}
+
+func writeBytes(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestInspectWhileOpen: a store that is open is nobody else's to look at, and one
+// that is looked at nobody's to open.
+func TestInspectWhileOpen(t *testing.T) {
+	s, path := openStore(t, nil)
+	for name, use := range map[string]func() error{
+		"Inspect": func() error { _, err := bolt.Inspect(path); return err },
+		"Compact": func() error { _, _, err := bolt.Compact(path); return err },
+	} {
+		if err := use(); !errors.Is(err, storage.ErrInUse) {
+			t.Errorf("%s: got error %v, want %v", name, err, storage.ErrInUse)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := bolt.Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bolt.Open(path, nil); !errors.Is(err, storage.ErrInUse) {
+		t.Errorf("Open: got error %v, want %v", err, storage.ErrInUse)
+	}
+	second, err := bolt.Inspect(path) // several may look
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := bolt.Compact(path); !errors.Is(err, storage.ErrInUse) {
+		t.Errorf("Compact: got error %v, want %v", err, storage.ErrInUse)
+	}
+	if err := errors.Join(second.Close(), f.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestInspectOlder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "op.db")
+	writeFile(t, path, version1())
+	f, err := bolt.Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems := f.Check(); len(problems) > 0 || f.Schema != 1 {
+		t.Errorf("schema %d: %v", f.Schema, problems)
+	}
+	if stats, err := f.Stats(start); err != nil || stats.Schema != 1 || len(stats.Records) != 12 {
+		t.Errorf("Stats: %+v, %v", stats, err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReplaced: who waited for the lock of a file that was replaced meanwhile has
+// the wrong one.
+func TestReplaced(t *testing.T) {
+	path := closedStore(t, 0)
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if bolt.Replaced(path, file) {
+		t.Error("replaced before")
+	}
+	if _, _, err := bolt.Compact(path); err != nil {
+		t.Fatal(err)
+	}
+	if !bolt.Replaced(path, file) {
+		t.Error("not replaced afterwards")
+	}
+}
