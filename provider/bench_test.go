@@ -47,7 +47,12 @@ type benchProvider struct {
 	handler http.Handler
 }
 
-func newBenchProvider(b *testing.B) *benchProvider {
+// testCostUser is alice, whose password costs nothing.
+func testCostUser() provider.User {
+	return provider.User{Username: "alice", PasswordHash: testCostHash, Claims: map[string]any{"sub": "alice", "name": "Alice", "email": "alice@example.com"}}
+}
+
+func newBenchProvider(b *testing.B, user provider.User) *benchProvider {
 	b.Helper()
 	store, err := bolt.Open(filepath.Join(b.TempDir(), "op.db"), nil)
 	if err != nil {
@@ -55,7 +60,7 @@ func newBenchProvider(b *testing.B) *benchProvider {
 	}
 	p, err := provider.New(b.Context(), provider.Config{
 		Issuer: "http://op.localhost", Store: store, Clients: benchClients(), FixedKeys: fixedKeys(),
-		Users: []provider.User{{Username: "alice", PasswordHash: testCostHash, Claims: map[string]any{"sub": "alice", "name": "Alice", "email": "alice@example.com"}}},
+		Users: []provider.User{user},
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -96,16 +101,7 @@ func (op *benchProvider) token(client, body string) map[string]any {
 
 // flow is one whole code + PKCE flow with a login.
 func (op *benchProvider) flow(client string) map[string]any {
-	request := codeRequest().with(params{"client_id": client}).values().Encode()
-	location := op.send(http.MethodGet, "/authorize?"+request, "", "", "").Header().Get("Location")
-	page := op.send(http.MethodGet, location, "", "", "")
-	form := url.Values{"username": {"alice"}, "password": {"alice"}}
-	for _, name := range []string{"request", "csrf"} {
-		_, after, _ := strings.Cut(page.Body.String(), `name="`+name+`" value="`)
-		value, _, _ := strings.Cut(after, `"`)
-		form.Set(name, value)
-	}
-	cookie, _, _ := strings.Cut(page.Header().Get("Set-Cookie"), ";")
+	form, cookie := op.loginForm(client)
 	callback, err := url.Parse(op.send(http.MethodPost, "/login", form.Encode(), cookie, "").Header().Get("Location"))
 	if err != nil || !callback.Query().Has("code") {
 		op.b.Fatalf("no code: %v %v", callback, err)
@@ -155,7 +151,7 @@ func signatureTime(b *testing.B) time.Duration {
 func BenchmarkFlow(b *testing.B) {
 	for _, alg := range []string{"RS256", "ES256"} {
 		b.Run(alg, func(b *testing.B) {
-			op := newBenchProvider(b)
+			op := newBenchProvider(b, testCostUser())
 			measure(b, 8, func(pb *testing.PB) {
 				for pb.Next() {
 					op.flow(alg)
@@ -166,7 +162,7 @@ func BenchmarkFlow(b *testing.B) {
 }
 
 func BenchmarkRefresh(b *testing.B) {
-	op := newBenchProvider(b)
+	op := newBenchProvider(b, testCostUser())
 	measure(b, 32, func(pb *testing.PB) {
 		tokens := op.flow("ES256")
 		for pb.Next() {
@@ -177,7 +173,7 @@ func BenchmarkRefresh(b *testing.B) {
 }
 
 func BenchmarkClientCredentials(b *testing.B) {
-	op := newBenchProvider(b)
+	op := newBenchProvider(b, testCostUser())
 	measure(b, 32, func(pb *testing.PB) {
 		for pb.Next() {
 			op.token("machine", "grant_type=client_credentials")
@@ -186,7 +182,7 @@ func BenchmarkClientCredentials(b *testing.B) {
 }
 
 func BenchmarkIntrospect(b *testing.B) {
-	op := newBenchProvider(b)
+	op := newBenchProvider(b, testCostUser())
 	token, _ := op.token("machine", "grant_type=client_credentials")["access_token"].(string)
 	body := url.Values{"token": {token}}.Encode()
 	measure(b, 32, func(pb *testing.PB) {

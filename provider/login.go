@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 )
@@ -68,6 +69,12 @@ func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	// 3. The password.
 	user, err := p.users.authenticate(ctx, in.form.Get("username"), in.form.Get("password"))
+	if errors.Is(err, errPasswordGateFull) {
+		p.log.WarnContext(ctx, "login refused: too many at once", "client", in.a.client.ID)
+		w.Header().Set("Retry-After", "3")
+		p.showLogin(w, r, in, http.StatusServiceUnavailable, "Too many people sign in at the moment, so the provider did not look at the password. Try again in a few seconds.")
+		return
+	}
 	if err != nil {
 		p.pageError(w, r, err)
 		return

@@ -81,17 +81,42 @@ func (h passwordHash) matches(password string) bool {
 	return subtle.ConstantTimeCompare(key, h.key) == 1
 }
 
+// waitingPasswords is how many wait behind each password that is hashed: as many as
+// are hashed in three seconds or so, which is as long as a person waits.
+const waitingPasswords = 128
+
+var errPasswordGateFull = errors.New("too many passwords wait to be hashed")
+
 // passwordGate bounds how many passwords are hashed at once, so that a burst of
-// logins takes neither all the memory nor all the processors.
-type passwordGate chan struct{}
+// logins takes neither all the memory nor all the processors; and how many wait
+// for that, so that nobody waits for long.
+type passwordGate struct {
+	turns  chan struct{} // holds one for each that is hashed
+	places chan struct{} // and for each that is hashed or waits
+}
 
-func newPasswordGate() passwordGate { return make(passwordGate, max(1, runtime.GOMAXPROCS(0)/2)) }
+// newPasswordGate makes a gate in which so many are hashed, on half of the
+// processors: the others are for requests without a password.
+func newPasswordGate() passwordGate {
+	return passwordGateOf(max(1, runtime.GOMAXPROCS(0)/2), waitingPasswords)
+}
 
-// do runs f when its turn comes, or returns the context's error.
+func passwordGateOf(turns, waiting int) passwordGate {
+	return passwordGate{make(chan struct{}, turns), make(chan struct{}, turns*(1+waiting))}
+}
+
+// do runs f when its turn comes. It returns errPasswordGateFull if too many wait,
+// and the context's error if that ends first, such as when the client hangs up.
 func (g passwordGate) do(ctx context.Context, f func()) error {
 	select {
-	case g <- struct{}{}:
-		defer func() { <-g }()
+	case g.places <- struct{}{}:
+		defer func() { <-g.places }()
+	default:
+		return errPasswordGateFull
+	}
+	select {
+	case g.turns <- struct{}{}:
+		defer func() { <-g.turns }()
 		f()
 		return nil
 	case <-ctx.Done():

@@ -75,11 +75,11 @@ func TestParsePasswordHashRefuses(t *testing.T) {
 	}
 }
 
-// TestPasswordGate: only so many at once, and nobody waits longer than the
-// request does.
+// TestPasswordGate: only so many at once, only so many wait, and nobody longer than
+// the request does.
 func TestPasswordGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gate := make(passwordGate, 2)
+		gate := passwordGateOf(2, 4)
 		var mu sync.Mutex
 		var running, most int
 		enter := func(change int) {
@@ -102,13 +102,56 @@ func TestPasswordGate(t *testing.T) {
 		}
 		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		synctest.Wait() // the gate is full
+		synctest.Wait() // two are hashed
 		if err := gate.do(impatient, func() { t.Error("it ran") }); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a full gate: %v", err)
 		}
 		wg.Wait()
 		if most != 2 {
 			t.Errorf("%d at once, want 2", most)
+		}
+	})
+}
+
+// TestPasswordGateIsBounded: who finds too many waiting is told so at once, and those
+// who hang up leave their place to others.
+func TestPasswordGateIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := passwordGateOf(1, 3)
+		release := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = gate.do(t.Context(), func() { <-release }) })
+		synctest.Wait()
+		full := func() bool {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			return errors.Is(gate.do(ctx, func() { t.Error("it ran") }), errPasswordGateFull)
+		}
+		waiting, hangUp := context.WithCancel(t.Context())
+		for i := range 3 {
+			if full() {
+				t.Errorf("full with %d waiting", i)
+			}
+			wg.Go(func() {
+				if err := gate.do(waiting, func() { t.Error("it ran") }); !errors.Is(err, context.Canceled) {
+					t.Errorf("hung up: %v", err)
+				}
+			})
+			synctest.Wait()
+		}
+		if !full() {
+			t.Error("not full with three waiting")
+		}
+		hangUp()
+		synctest.Wait()
+		if full() {
+			t.Error("full after all hung up")
+		}
+		close(release)
+		wg.Wait()
+		ran := false
+		if err := gate.do(t.Context(), func() { ran = true }); err != nil || !ran {
+			t.Errorf("an empty gate: %v", err)
 		}
 	})
 }
