@@ -57,7 +57,9 @@
 //	engine.go         which parts of fosite are used, and how
 //	enginestore.go    the storage that fosite sees; work.go: a request's unit of work
 //	dpop.go           proofs that the sender has a key; dpopbinding.go: what is bound to it
-//	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them
+//	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them;
+//	                  jws.go: how
+//	opaque.go         codes, refresh tokens and cookies, and under what they are stored
 //	keyrotation.go    the life of a signing key; signingkeys.go: how they are made
 //	                  and stored; signingset.go: those of one moment
 //	control.go        the control plane: what only an operator may do
@@ -74,7 +76,8 @@
 //	                  they end that nobody uses; cors.go: whose scripts may call
 //	device.go         the device grant; devicepage.go: its page; visitorlimit.go: how
 //	                  often a visitor may try; stranger.go: how often, whom nobody knows
-//	pages.go          the pages; pagewords.go: what they say of scopes and errors
+//	pages.go          the pages; pagewords.go: what they say of scopes and errors;
+//	                  blanklogin.go: the one that everybody sees, rendered in advance
 //	pairwise.go       by which names a client knows a user and a session
 //	errors.go         every error answer, and the checks behind them; grantrefusal.go: why a
 //	                  code or refresh token gives nothing

@@ -6,7 +6,9 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -30,8 +32,13 @@ const (
 // handleMark stands in a handle between the time and the rest. No part of a token has it.
 const handleMark = "~"
 
-// opaqueTokens makes and recognises them.
-type opaqueTokens struct{ key []byte }
+// opaqueTokens makes and recognises them. To begin an HMAC costs more than to use it
+// again, hence the pool.
+type opaqueTokens struct{ macs *sync.Pool }
+
+func newOpaqueTokens(key []byte) opaqueTokens {
+	return opaqueTokens{&sync.Pool{New: func() any { return hmac.New(sha512.New512_256, key) }}}
+}
 
 // orderedBytes fills b with random bytes after the time.
 func orderedBytes(b []byte, now time.Time) {
@@ -73,7 +80,9 @@ func (o opaqueTokens) authentic(token string) bool {
 }
 
 func (o opaqueTokens) mac(value []byte) []byte {
-	mac := hmac.New(sha512.New512_256, o.key)
+	mac := o.macs.Get().(hash.Hash) // made above
+	defer o.macs.Put(mac)
+	mac.Reset()
 	mac.Write(value)
 	return mac.Sum(nil)
 }

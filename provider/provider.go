@@ -181,7 +181,7 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 	}
 	engine := engineConfig(p.issuer, p.lifetimes)
 	p.subjects = &subjects{key: p.keys.derive("pairwise subject"), sessionKey: p.keys.derive("pairwise session")}
-	p.tokens = &tokens{opaque: opaqueTokens{p.keys.derive("token hmac")}, issuer: p.issuer, keys: p.keys, subjects: p.subjects}
+	p.tokens = &tokens{opaque: newOpaqueTokens(p.keys.derive("token hmac")), issuer: p.issuer, keys: p.keys, subjects: p.subjects}
 	p.oauth = newEngine(p, engine)
 	p.registrar = newRegistrar(cfg.Registration)
 	if err := p.loadRegistrations(ctx); err != nil {

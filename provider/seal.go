@@ -25,7 +25,10 @@ var errSealBroken = errors.New("the sealed request is damaged or was not made by
 // travels, sealed, through the login and consent pages, so that nothing is
 // stored for a visitor who never signs in.
 type pendingRequest struct {
-	Form url.Values `json:"form"`
+	Form url.Values `json:"-"`
+	// Query is Form as it travels: one string is shorter than an object of lists,
+	// and quicker to read.
+	Query string `json:"query,omitempty"`
 	// Object says whether Form comes out of a request object: objectSigned,
 	// objectUnsigned, "" for no object.
 	Object string `json:"object,omitempty"`
@@ -59,6 +62,7 @@ func newSealer(key []byte) (*sealer, error) {
 
 // seal returns the request as one URL-safe string.
 func (s *sealer) seal(req pendingRequest) (string, error) {
+	req.Query = req.Form.Encode()
 	plain, err := json.Marshal(req)
 	if err != nil {
 		return "", err
@@ -80,5 +84,9 @@ func (s *sealer) open(sealed string) (pendingRequest, error) {
 	if err := json.Unmarshal(plain, &req); err != nil {
 		return req, errSealBroken
 	}
+	if req.Form, err = url.ParseQuery(req.Query); err != nil {
+		return req, errSealBroken
+	}
+	req.Query = ""
 	return req, nil
 }

@@ -97,6 +97,7 @@ func (o *serveOptions) check() error {
 
 // serve runs the provider until ctx is done.
 func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, out io.Writer) (err error) {
+	relaxCollector()
 	// 1. The address comes first: the issuer may follow from its port.
 	ln, err := a.listen(ctx, o.listen)
 	if err != nil {

@@ -106,6 +106,7 @@ func (o *upOptions) check() error {
 
 // up runs the lab until ctx is done.
 func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.Writer) (err error) {
+	relaxCollector()
 	// 1. The address comes first: every party's URL follows from its port.
 	ln, err := a.listen(ctx, o.listen)
 	if err != nil {
