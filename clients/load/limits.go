@@ -81,14 +81,16 @@ var signature = sync.OnceValues(func() (func(), error) {
 	return func() { _, _ = rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]) }, nil
 })
 
-// sampleEvery is how often a signature is measured beside the load.
-const sampleEvery = 200 * time.Millisecond
+// sampleEvery is how often signatures are measured beside the load: so seldom that
+// the latencies which they add are not among the 1% that count.
+const sampleEvery = time.Second
 
 // underLoad measures signatures beside the load until ctx ends, by their CPU time.
 // It is longer than that of a machine at rest: processors share caches, power and,
 // where one core has two threads, its units. The server suffers from that just as
-// much, so this is the fairer measure of its CPU time. It is a mean because the
-// kernel of a virtual machine may account what the host took away later than it did.
+// much, so this is the fairer measure of its CPU time. Of four signatures the first
+// does not count: where the machine is a virtual one, its kernel takes from who wakes
+// up what the host took before.
 func underLoad(ctx context.Context, sign func()) time.Duration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -102,10 +104,13 @@ func underLoad(ctx context.Context, sign func()) time.Duration {
 		case <-ctx.Done():
 			return total / time.Duration(max(n, 1))
 		}
-		before, known := threadCPU()
 		sign()
+		before, known := threadCPU()
+		for range 3 {
+			sign()
+		}
 		if after, _ := threadCPU(); known {
-			total, n = total+after-before, n+1
+			total, n = total+after-before, n+3
 		}
 	}
 }

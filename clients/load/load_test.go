@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -121,6 +122,16 @@ func TestFailures(t *testing.T) {
 		{"status 429 at GET /auth", status("/auth", 429)},
 		{"status 503 at token (code)", status("/token", 503)},
 		{"status 503 at POST /interaction/…/login", status("/login", 503)},
+		{"status 429 at POST /interaction/…/login", func(f *fake) {
+			f.intercept = func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.HasSuffix(r.URL.Path, "/login") {
+					return false
+				}
+				w.WriteHeader(http.StatusTooManyRequests) // with the form, to try again later
+				fmt.Fprintf(w, loginPage, "1", "")
+				return true
+			}
+		}},
 		{"status 404 at GET /auth", status("/auth", 404)},
 		{"no form at GET /auth", status("/auth", 200)},
 		{"redirect to nowhere at GET /auth", status("/auth", 302)},
