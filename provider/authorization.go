@@ -83,6 +83,14 @@ func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest)
 
 // validate runs the checks.
 func (p *Provider) validate(ctx context.Context, a *authorization) error {
+	if err := p.checkAll(ctx, a); err != nil {
+		return err
+	}
+	return p.checkWithEngine(ctx, a)
+}
+
+// checkAll runs all checks but fosite's.
+func (p *Provider) checkAll(ctx context.Context, a *authorization) error {
 	for _, step := range []func(context.Context, *authorization) error{
 		p.checkClient,
 		p.resolveRequest,   // a request object or a pushed request becomes parameters
@@ -91,7 +99,6 @@ func (p *Provider) validate(ctx context.Context, a *authorization) error {
 		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource,
 		p.checkProofKey, p.checkKeyBinding, // what the code will be bound to
 		p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
-		p.checkWithEngine,
 	} {
 		if err := step(ctx, a); err != nil {
 			return err
@@ -156,7 +163,8 @@ func isFrontChannel(responseType string) bool {
 }
 
 // checkWithEngine hands the normalised request to fosite. What fosite would
-// check in its own way, or cannot do, is already settled above.
+// check in its own way, or cannot do, is already settled above. It is asked when the
+// request arrives and when it is answered, not for each page between.
 func (p *Provider) checkWithEngine(ctx context.Context, a *authorization) error {
 	form := url.Values{}
 	for _, name := range []string{
@@ -175,7 +183,7 @@ func (p *Provider) checkWithEngine(ctx context.Context, a *authorization) error 
 		form.Set("state", a.state)
 	}
 	r := &http.Request{Method: http.MethodGet, Header: http.Header{}, Form: form, PostForm: url.Values{}}
-	request, err := p.oauth.NewAuthorizeRequest(ctx, r.WithContext(ctx))
+	request, err := p.oauth.authorize.NewAuthorizeRequest(ctx, r.WithContext(ctx))
 	if err != nil {
 		return err
 	}

@@ -111,6 +111,12 @@ func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.R
 // grant issues what the request asked for and sends it to the client.
 func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Request, a *authorization, session *ssoSession) {
 	work := workFrom(ctx)
+	if a.request == nil { // it comes back from a page
+		if err := p.checkWithEngine(ctx, a); err != nil {
+			p.authorizeError(w, r, a, err)
+			return
+		}
+	}
 	for _, scope := range a.scopes {
 		a.request.GrantScope(scope)
 	}
@@ -125,7 +131,7 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 	carried := newGrantSession(grant, a.client.IDTokenSignedResponseAlg)
 	carried.expire(work.now, a.client.lifetimes)
 	// fosite makes code, access token and ID token (handler/oauth2, handler/openid).
-	response, err := p.oauth.NewAuthorizeResponse(ctx, a.request, carried)
+	response, err := p.oauth.authorize.NewAuthorizeResponse(ctx, a.request, carried)
 	if err != nil {
 		p.authorizeError(w, r, a, err)
 		return

@@ -47,7 +47,7 @@ func engineConfig(issuer string, lifetimes Lifetimes) *fosite.Config {
 // newEngine puts together the parts of fosite that the provider uses: the
 // grants and the ID token. Introspection, revocation, client authentication
 // and the writing of responses and errors are our own.
-func newEngine(p *Provider, cfg *fosite.Config) *fosite.Fosite {
+func newEngine(p *Provider, cfg *fosite.Config) *engine {
 	store := engineStore{p}
 	idToken := &openid.IDTokenHandleHelper{IDTokenStrategy: &idTokens{issuer: p.issuer, keys: p.keys, users: p.users, subjects: p.subjects, unsigned: p.unsignedIDTokens}}
 	validator := openid.NewOpenIDConnectRequestValidator(nil, cfg) // it never sees a hint: authorize.go verifies that
@@ -84,9 +84,27 @@ func newEngine(p *Provider, cfg *fosite.Config) *fosite.Fosite {
 	// PKCE comes after whatever issues codes. The implicit handler is not
 	// among them: response_type=token alone is not offered (RFC 9700 §2.1.2).
 	cfg.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{code, oidcCode, oidcImplicit, oidcHybrid, proofKey}
-	cfg.TokenEndpointHandlers = fosite.TokenEndpointHandlers{code, clientCredentials, refresh, device, oidcCode, oidcRefresh, proofKey}
 	cfg.ClientAuthenticationStrategy = p.engineClientAuth
-	return fosite.NewOAuth2Provider(store, cfg)
+	made := &engine{authorize: fosite.NewOAuth2Provider(store, cfg), grants: map[string]*fosite.Fosite{}}
+	for grantType, handlers := range map[string]fosite.TokenEndpointHandlers{
+		grantCode:              {code, oidcCode, proofKey},
+		grantClientCredentials: {clientCredentials},
+		grantRefresh:           {refresh, oidcRefresh},
+		grantDevice:            {device},
+	} {
+		own := *cfg
+		own.TokenEndpointHandlers = handlers
+		made.grants[grantType] = fosite.NewOAuth2Provider(store, &own)
+	}
+	return made
+}
+
+// engine is fosite: for authorization requests, and for each grant alone. With the
+// handlers of all grants in one, those that have nothing to do make an error each
+// time, with the stack at that place.
+type engine struct {
+	authorize *fosite.Fosite
+	grants    map[string]*fosite.Fosite // by grant_type
 }
 
 // noHasher refuses every secret: clientauth.go compares them, not fosite.

@@ -41,12 +41,13 @@ func (p *Provider) openForm(ctx context.Context, w http.ResponseWriter, r *http.
 	return &interaction{form: form, sealed: sealed, a: a}, true
 }
 
-// reopen validates a pending request again.
+// reopen checks a pending request again.
 func (p *Provider) reopen(ctx context.Context, pending pendingRequest) (*authorization, error) {
 	if pending.UserCode != "" {
 		return p.deviceRequest(ctx, pending)
 	}
-	return p.newAuthorization(ctx, pending)
+	a := &authorization{pending: pending, form: pending.Form}
+	return a, p.checkAll(ctx, a)
 }
 
 // handleLogin serves GET and POST /login, the page that an authorization

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"sync"
 
-	"github.com/ory/fosite"
 	"golang.org/x/time/rate"
 
 	"github.com/oidclab/oidclab/storage"
@@ -66,7 +65,7 @@ type Provider struct {
 	subjects        *subjects
 	// proofNonces is nil where DPoP proofs need none.
 	proofNonces *proofNonces
-	oauth       *fosite.Fosite
+	oauth       *engine
 	pages       *pages
 	document    staticDocument
 	handler     http.Handler

@@ -39,7 +39,8 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 	// 4. Authenticate the client (clientauth.go) and check the grant: RFC 6749
 	//    §4.1.3, §4.4.2, §6 (fosite: handler/oauth2/flow_*.go); PKCE: RFC 7636
 	//    §4.6 (fosite: handler/pkce/handler.go).
-	req, err := p.oauth.NewAccessRequest(ctx, engineRequest(ctx, r, form), newGrantSession(storage.Grant{}, ""))
+	oauth := p.oauth.grants[form.Get("grant_type")]
+	req, err := oauth.NewAccessRequest(ctx, engineRequest(ctx, r, form), newGrantSession(storage.Grant{}, ""))
 	if err != nil {
 		p.tokenFailed(ctx, w, r, work, p.whyRefused(ctx, req, err)) // grantrefusal.go
 		return
@@ -55,7 +56,7 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 7. Mint the tokens. fosite collects what is to be stored in the unit of work.
-	response, err := p.oauth.NewAccessResponse(ctx, req)
+	response, err := oauth.NewAccessResponse(ctx, req)
 	if err != nil {
 		p.tokenFailed(ctx, w, r, work, err)
 		return
