@@ -37,6 +37,9 @@ type Config struct {
 	// DPoPNonce asks for a nonce of the provider in each DPoP proof (RFC 9449
 	// §8, §9), so that none can be made in advance.
 	DPoPNonce bool
+	// MaxConcurrentRequests is how many requests may be under way; more are
+	// answered 503 with Retry-After. 0: 1024.
+	MaxConcurrentRequests int
 	// Logger receives what happens, without secrets. Nil: nothing is logged.
 	Logger *slog.Logger
 	// HomeURL is where the pages' link back leads. Empty: there is none.

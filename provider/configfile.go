@@ -45,6 +45,9 @@ type File struct {
 	// DPoPNonce is Config.DPoPNonce.
 	DPoPNonce bool `yaml:"dpop_nonce"`
 
+	// MaxConcurrentRequests is Config.MaxConcurrentRequests.
+	MaxConcurrentRequests int `yaml:"max_concurrent_requests"`
+
 	// Requests is Config.Requests.
 	Requests Requests `yaml:"requests"`
 
@@ -87,7 +90,7 @@ func (f *File) Config() Config {
 	return Config{
 		Clients: f.Clients, Users: f.Users, Scopes: f.Scopes,
 		Requests: f.Requests, Lifetimes: f.Lifetimes, Registration: f.Registration, DPoPNonce: f.DPoPNonce,
-		KeyRotation: f.KeyRotation, KeyLead: f.KeyLead,
+		KeyRotation: f.KeyRotation, KeyLead: f.KeyLead, MaxConcurrentRequests: f.MaxConcurrentRequests,
 		InsecurePrivateAddresses: f.InsecurePrivateAddresses, InsecureUnsignedIDTokens: f.InsecureUnsignedIDTokens,
 	}
 }

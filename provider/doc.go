@@ -50,7 +50,8 @@
 //
 //	config.go         what a provider is told: clients, users, lifetimes
 //	provider.go       how it is put together; routes.go: what is served where;
-//	                  server.go: what an HTTP server of it bounds
+//	                  server.go: what an HTTP server of it bounds; atonce.go: how many
+//	                  requests are under way; limits.go: what they may carry
 //	authorize.go      the authorization endpoint, numbered; authorization.go: its checks
 //	requestobject.go  requests in a signed JWT; pushed.go: requests that a client pushes; claimsrequest.go, acr.go, resource.go: what else they may ask for
 //	token.go          the token endpoint, numbered; clientauth.go, clientassertion.go: who asks

@@ -95,14 +95,16 @@ type passwordGate struct {
 	places chan struct{} // and for each that is hashed or waits
 }
 
-// newPasswordGate makes a gate in which so many are hashed, on half of the
-// processors: the others are for requests without a password.
-func newPasswordGate() passwordGate {
-	return passwordGateOf(max(1, runtime.GOMAXPROCS(0)/2), waitingPasswords)
+// newPasswordGate makes a gate for so many requests at once. Passwords are hashed on
+// half of the processors, and have half of the requests wait: the others are for
+// requests without a password.
+func newPasswordGate(requests int) passwordGate {
+	turns := max(1, runtime.GOMAXPROCS(0)/2)
+	return passwordGateOf(turns, min(turns*waitingPasswords, requests/2))
 }
 
 func passwordGateOf(turns, waiting int) passwordGate {
-	return passwordGate{make(chan struct{}, turns), make(chan struct{}, turns*(1+waiting))}
+	return passwordGate{make(chan struct{}, turns), make(chan struct{}, turns+waiting)}
 }
 
 // do runs f when its turn comes. It returns errPasswordGateFull if too many wait,

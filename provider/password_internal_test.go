@@ -79,7 +79,7 @@ func TestParsePasswordHashRefuses(t *testing.T) {
 // the request does.
 func TestPasswordGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gate := passwordGateOf(2, 4)
+		gate := passwordGateOf(2, 8)
 		var mu sync.Mutex
 		var running, most int
 		enter := func(change int) {
@@ -154,4 +154,15 @@ func TestPasswordGateIsBounded(t *testing.T) {
 			t.Errorf("an empty gate: %v", err)
 		}
 	})
+}
+
+// TestPasswordGateLeavesRoom: however many processors there are, passwords have at
+// most half of the requests wait.
+func TestPasswordGateLeavesRoom(t *testing.T) {
+	for _, requests := range []int{1, 2, 10, 1024} {
+		gate := newPasswordGate(requests)
+		if waiting := cap(gate.places) - cap(gate.turns); waiting > requests/2 {
+			t.Errorf("of %d requests, %d wait", requests, waiting)
+		}
+	}
 }

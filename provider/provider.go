@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -45,6 +46,8 @@ type Provider struct {
 	userCodeGuesses *visitorLimit
 	// strangers bounds what is kept for clients that anybody can be.
 	strangers *visitorLimit
+	// atOnce bounds how many requests are under way.
+	atOnce *atOnce
 
 	keys *keyring
 	// unsignedIDTokens is Config.InsecureUnsignedIDTokens.
@@ -92,6 +95,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		strangers:       newVisitorLimit(strangerRate, strangerBurst, rate.NewLimiter(allStrangerRate, allStrangerBurst)),
 		scopes:          append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
 		unsignedIDTokens: cfg.InsecureUnsignedIDTokens,
+		atOnce:           newAtOnce(cmp.Or(cfg.MaxConcurrentRequests, defaultMaxConcurrentRequests)),
 	}
 	issuer, err := url.Parse(cfg.Issuer)
 	if err != nil {
@@ -119,7 +123,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 			p.demoUsers = append(p.demoUsers, u.Username)
 		}
 	}
-	if p.users, err = newDirectory(cfg.Users); err != nil {
+	if p.users, err = newDirectory(cfg.Users, newPasswordGate(int(p.atOnce.most))); err != nil {
 		return nil, err
 	}
 	if p.pages, err = newPages(p.base, cfg.HomeURL); err != nil {

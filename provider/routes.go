@@ -60,24 +60,24 @@ func (p *Provider) routes() http.Handler {
 			mux.HandleFunc(rt.path+p.base, p.endpoint(rt))
 		}
 	}
-	mux.HandleFunc("/", p.handleNotFound)
+	mux.HandleFunc("/", p.counted(route{}, p.handleNotFound))
 	return p.guard(mux)
 }
 
-// endpoint is a route's handler with its methods and its CORS.
+// endpoint is a route's handler with its methods and its CORS, and counted.
 func (p *Provider) endpoint(rt route) http.HandlerFunc {
 	handler := p.onlyMethods(rt.methods, rt.handler)
 	if rt.cors == nil {
-		return handler
+		return p.counted(rt, handler)
 	}
 	options := preflight(rt.methods + ", OPTIONS")
-	return rt.cors(func(w http.ResponseWriter, r *http.Request) {
+	return p.counted(rt, rt.cors(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions {
 			options(w, r)
 			return
 		}
 		handler(w, r)
-	})
+	}))
 }
 
 // exact keeps "/" from matching everything.

@@ -29,8 +29,8 @@ type directory struct {
 	nobody passwordHash
 }
 
-func newDirectory(users []User) (*directory, error) {
-	d := &directory{byName: map[string]*user{}, bySub: map[string]*user{}, claims: map[string]bool{}, gate: newPasswordGate()}
+func newDirectory(users []User, gate passwordGate) (*directory, error) {
+	d := &directory{byName: map[string]*user{}, bySub: map[string]*user{}, claims: map[string]bool{}, gate: gate}
 	for _, names := range scopeClaims {
 		for _, name := range names {
 			d.claims[name] = true

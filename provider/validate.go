@@ -56,6 +56,9 @@ func (cfg *Config) validateSettings() error {
 	if p := cfg.Requests.check(); p != nil {
 		return &invalid{field: p.field, reason: p.reason}
 	}
+	if cfg.MaxConcurrentRequests < 0 {
+		return &invalid{field: "max_concurrent_requests", reason: fmt.Sprintf("%d is negative", cfg.MaxConcurrentRequests)}
+	}
 	if err := cfg.validateKeys(); err != nil {
 		return err
 	}

@@ -26,6 +26,8 @@ func TestInvalidValues(t *testing.T) {
 		{"negative lifetime", "lifetimes:\n  session: -1h\n", `f.yaml:2: session: duration "-1h" is not positive`},
 		{"keys rotate too fast", "key_rotation: 5m\n", `f.yaml:1: key_rotation: 5m0s is less than key_lead, 10m0s`},
 		{"keys sign too early", "issuer: http://a\nkey_lead: 1m\n", `f.yaml:2: key_lead: 1m0s is less than 6m0s: relying parties may keep the old keys for 5m0s`},
+		{"fewer than no requests", "issuer: http://a\nmax_concurrent_requests: -1\n", `f.yaml:2: max_concurrent_requests: -1 is negative`},
+		{"requests in words", "max_concurrent_requests: many\n", `f.yaml:1: max_concurrent_requests: want a whole number, got text`},
 		{"keys never rotate", "key_rotation: 0s\n", `f.yaml:1: key_rotation: duration "0s" is not positive`},
 
 		{"scope without name", "scopes:\n- description: x\n", `f.yaml:2: scope number 1: name: is missing`},
