@@ -56,9 +56,11 @@
 // Rows that must not be there cannot be locked: the primary keys keep two
 // commits from writing the same one, and the second is tried again, to find out
 // what refuses it. And a sign-out must delete all sessions of its "sid": whoever
-// writes one of that name holds an advisory lock on the name. CockroachDB has no
-// advisory locks; there, transactions are SERIALIZABLE, and one that another has
-// made impossible is tried again.
+// writes one of that name holds an advisory lock on the name. CockroachDB has had
+// no advisory locks for most of its life, so it is asked for none: there,
+// transactions are SERIALIZABLE, and one that another has made impossible is tried
+// again. PostgreSQL could do the same, but tries again far more often, since it
+// notices what is read in pages and not in rows.
 //
 // # When the database is not there
 //

@@ -9,9 +9,8 @@ import (
 // Schema is the version of the tables that this program knows.
 func Schema() int64 { return schema }
 
-// SetSerializable makes the store's transactions SERIALIZABLE, as they are in
-// CockroachDB.
-func (s *Store) SetSerializable() { s.begin = beginCockroach }
+// SetSerializable makes the store believe that its database is CockroachDB.
+func (s *Store) SetSerializable() { s.cockroach = true }
 
 // SetWorkLimit bounds what a call does with a connection.
 func (s *Store) SetWorkLimit(limit time.Duration) { s.workLimit = limit }

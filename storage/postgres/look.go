@@ -46,7 +46,6 @@ func (w *commit) look(b *pgx.Batch) {
 		grants: map[string]parent{}, devices: map[storage.Digest]device{},
 		clients: map[string]string{}, consents: map[storage.ConsentID]storage.Consent{}, existing: map[identity]bool{},
 	}
-	w.lookAtNames(b)
 	lookAtSpendable(b, codes.lockOfGrant, w.RedeemCode, &w.code)
 	lookAtSpendable(b, refreshTokens.lockOfGrant, w.RotateRefreshToken, &w.refresh)
 	w.lookAtSessions(b)
@@ -59,7 +58,8 @@ func (w *commit) look(b *pgx.Batch) {
 	}
 }
 
-// lookAtNames takes turns with those who write sessions of the same "sid".
+// lookAtNames comes before all else. It takes turns with those who write sessions
+// of the same "sid".
 func (w *commit) lookAtNames(b *pgx.Batch) {
 	names := slices.Clone(w.SignOut)
 	for _, s := range w.Sessions {

@@ -63,6 +63,7 @@ const duplicateTable = "42P07"
 
 // migrate does all in one transaction, in which it is alone.
 func (s *Store) migrate(ctx context.Context) error {
+	// 1. As a rule there is nothing to do, and no lock to wait for.
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
@@ -72,29 +73,28 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if where.versions > 0 { // as a rule there is nothing to do, and no lock to wait for
+	if where.versions > 0 {
 		if version, err := versionOf(ctx, conn.Conn()); err != nil || version == schema {
 			return err
 		}
 	}
-	tx, err := conn.Begin(ctx)
+
+	// 2. Be alone, and look again: another may have been faster.
+	tx, err := s.beginAlone(ctx, conn.Conn())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // after Commit it does nothing
-	if _, err := tx.Exec(ctx, lockSchema); err != nil {
-		return err
-	}
 	if where, err = s.look(ctx, tx.Conn()); err != nil {
 		return err
 	}
 	if where.versions == 0 {
-		for _, sql := range []string{createVersion, insertVersion} {
-			if _, err := tx.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("lay out the tables: %w", err)
-			}
+		if err := run(ctx, tx, createVersion, insertVersion); err != nil {
+			return fmt.Errorf("lay out the tables: %w", err)
 		}
 	}
+
+	// 3. From version to version.
 	version, err := versionOf(ctx, tx.Conn())
 	if err != nil {
 		return err
@@ -105,6 +105,34 @@ func (s *Store) migrate(ctx context.Context) error {
 		}
 	}
 	return tx.Commit(ctx)
+}
+
+// beginAlone begins a transaction that changes tables.
+func (s *Store) beginAlone(ctx context.Context, conn *pgx.Conn) (pgx.Tx, error) {
+	if s.cockroach {
+		// Later versions commit before each change of a table unless told not to;
+		// earlier ones know no such thing, and say so.
+		_, _ = conn.Exec(ctx, changeTablesAtOnce)
+		return conn.Begin(ctx)
+	}
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := run(ctx, tx, lockSchema); err != nil {
+		return nil, errors.Join(err, tx.Rollback(ctx))
+	}
+	return tx, nil
+}
+
+// run runs statements without parameters.
+func run(ctx context.Context, tx pgx.Tx, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // look finds out where we are, and refuses a place that others use.
@@ -118,10 +146,7 @@ func (s *Store) look(ctx context.Context, conn *pgx.Conn) (where place, err erro
 	case where.versions == 0 && where.tables > 0:
 		return where, fmt.Errorf("the schema %s of the database %s has tables, but none of this program: choose another with search_path, or an empty database", where.schema, where.database)
 	}
-	s.begin = beginPostgres
-	if strings.Contains(where.program, "CockroachDB") {
-		s.begin = beginCockroach
-	}
+	s.cockroach = strings.Contains(where.program, "CockroachDB")
 	return where, nil
 }
 
@@ -154,7 +179,7 @@ func migrateFrom(ctx context.Context, tx pgx.Tx, version int64) error {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if _, err := tx.Exec(ctx, statement); err != nil {
+		if err := run(ctx, tx, statement); err != nil {
 			return err
 		}
 	}

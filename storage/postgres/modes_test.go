@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -62,6 +63,29 @@ func testBriefly(t *testing.T, open func(t *testing.T) *postgres.Store) {
 		got, err := s.Grant(t.Context(), grant.ID)
 		if winners != 1 || err != nil || got.RevokedAt.IsZero() {
 			t.Errorf("round %d: %d winners, %v; grant revoked at %s, %v", round, winners, errs, got.RevokedAt, err)
+		}
+	}
+}
+
+// Where prepared statements get lost, the error says what to do.
+func TestPoolerHint(t *testing.T) {
+	for name, call := range map[string]func(s *postgres.Store) error{
+		"Code": func(s *postgres.Store) error {
+			_, _, err := s.Code(t.Context(), redeem.RedeemCode)
+			return err
+		},
+		"Commit": func(s *postgres.Store) error {
+			return s.Commit(t.Context(), storage.Changes{EndSessions: []storage.Digest{redeem.RedeemCode}})
+		},
+	} {
+		s := openStore(t, "&pool_max_conns=1")
+		issue(t, s)
+		if err := call(s); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, _ = s.Query(t.Context(), "DEALLOCATE ALL") // which answers nothing
+		if err := call(s); err == nil || !strings.Contains(err.Error(), "default_query_exec_mode=exec") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

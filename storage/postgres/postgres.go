@@ -40,8 +40,9 @@ type Options struct {
 type Store struct {
 	pool   *pgxpool.Pool
 	logger *slog.Logger
-	// begin is how a transaction begins in this database.
-	begin string
+	// cockroach says that the database is CockroachDB: transactions are
+	// SERIALIZABLE, and there are no advisory locks.
+	cockroach bool
 	// workLimit bounds what a call does with a connection.
 	workLimit time.Duration
 

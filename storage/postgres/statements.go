@@ -5,8 +5,8 @@ package postgres
 // CockroachDB's dialect, too.
 
 // Transactions. Where rows are locked as below, READ COMMITTED is enough, and no
-// transaction fails because of another. CockroachDB ignores advisory locks, and
-// is SERIALIZABLE by itself unless told otherwise.
+// transaction fails because of another. CockroachDB has no advisory locks: its
+// transactions are SERIALIZABLE.
 const (
 	beginPostgres  = "BEGIN ISOLATION LEVEL READ COMMITTED"
 	beginCockroach = "BEGIN ISOLATION LEVEL SERIALIZABLE"
@@ -79,6 +79,9 @@ const (
 	selectPlace = `SELECT version(), current_database(), coalesce(current_schema(), ''),
 			(SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema()),
 			(SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'oidclab_schema')`
+	// changeTablesAtOnce is CockroachDB's alone.
+	changeTablesAtOnce = `SET autocommit_before_ddl = off`
+
 	lockSchema    = `SELECT pg_advisory_xact_lock(7595426811)`
 	createVersion = `CREATE TABLE oidclab_schema (id INT8 PRIMARY KEY, version INT8 NOT NULL)`
 	insertVersion = `INSERT INTO oidclab_schema (id, version) VALUES (1, 0)`

@@ -73,7 +73,7 @@ func (s *Store) read(ctx context.Context, f func(context.Context, querier) error
 		cancel()
 		conn.Release()
 		if err == nil || !isLost(err) {
-			return err
+			return withHint(err)
 		}
 		s.pool.Reset() // the others of its age are likely to be broken as well
 		if lost++; lost == maxLost {
@@ -86,13 +86,13 @@ func (s *Store) read(ctx context.Context, f func(context.Context, querier) error
 // committed.
 func (s *Store) transact(ctx context.Context, w *commit) error {
 	leave, err := s.enter(ctx)
-	if err != nil || w.Empty() {
-		if err == nil {
-			leave()
-		}
+	if err != nil {
 		return err
 	}
 	defer leave()
+	if w.Empty() {
+		return nil
+	}
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (s *Store) transact(ctx context.Context, w *commit) error {
 		conn.Release()
 		switch {
 		case next == done || try == maxTries:
-			return err
+			return withHint(err)
 		case next == afterLoss:
 			s.pool.Reset()
 			if lost++; lost == maxLost {
@@ -140,7 +140,12 @@ const (
 func (s *Store) attempt(ctx context.Context, conn *pgxpool.Conn, w *commit) (next, error) {
 	// 1. Look, keeping what is seen as it is.
 	var look pgx.Batch
-	look.Queue(s.begin)
+	if s.cockroach {
+		look.Queue(beginCockroach)
+	} else {
+		look.Queue(beginPostgres)
+		w.lookAtNames(&look)
+	}
 	w.look(&look)
 	if err := conn.SendBatch(ctx, &look).Close(); err != nil {
 		rollBack(ctx, conn)
@@ -227,6 +232,8 @@ const (
 	uniqueViolation      = "23505"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	noStatement          = "26000"
+	duplicateStatement   = "42P05"
 	// completionUnknown is how CockroachDB says that a commit may have happened.
 	completionUnknown = "40003"
 )
@@ -234,6 +241,14 @@ const (
 func hasCode(err error, code string) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == code
+}
+
+// withHint says what to do where prepared statements get lost.
+func withHint(err error) error {
+	if hasCode(err, noStatement) || hasCode(err, duplicateStatement) {
+		return fmt.Errorf("%w; behind a pooler that does not keep prepared statements, the URL needs default_query_exec_mode=exec", err)
+	}
+	return err
 }
 
 // isConflict says that the database took back a transaction since others were in
