@@ -22,7 +22,7 @@ import (
 )
 
 // sweepInterval is how often the provider's store drops what has expired.
-const sweepInterval = time.Minute
+const sweepInterval = time.Second
 
 // Config is everything that a Lab needs. Listener and DataDir have no default.
 type Config struct {

@@ -144,7 +144,7 @@ func (a *app) openFile(o *storeOptions) (storage.Store, func() error, error) {
 		return nil, nil, err
 	}
 	store, err := bolt.Open(filepath.Join(dir, storeFile), &bolt.Options{
-		NoSync: o.keeping() == provider.Ephemeral, SweepInterval: time.Minute, Logger: a.logger,
+		NoSync: o.keeping() == provider.Ephemeral, SweepInterval: time.Second, Logger: a.logger,
 	})
 	if err != nil {
 		return nil, nil, firstError(dataError(dir, err), cleanUp())

@@ -215,5 +215,5 @@ func short(key []byte) string {
 	return fmt.Sprintf("%q", key)
 }
 
-// shortDigest is how many bytes of a digest are shown.
-const shortDigest = 6
+// shortDigest is how many bytes of a digest are shown. The first six may be a time.
+const shortDigest = 12

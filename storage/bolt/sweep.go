@@ -14,15 +14,20 @@ const (
 	// maxSweep bounds what one transaction of a sweep looks at, so that it
 	// holds up no commit for long.
 	maxSweep = 256
+	// maxRest is about what such a transaction takes without a disk.
+	maxRest = 3 * time.Millisecond
 	// backgroundLimit bounds one sweep in the background.
 	backgroundLimit = 100_000
 )
 
 // Sweep implements storage.Store. It goes through the writer in small
-// transactions; on an error it returns what was removed until then.
+// transactions, and rests after each about as long as it took: so a commit waits for
+// one of them at most, and often for none. On an error it returns what was removed
+// until then.
 func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error) {
 	removed := 0
 	for {
+		began := time.Now()
 		w := &sweep{now: now, limit: limit - removed}
 		if err := s.submit(ctx, w); err != nil {
 			return removed, err
@@ -30,6 +35,11 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error
 		removed += len(w.expired)
 		if !w.more {
 			return removed, nil
+		}
+		select {
+		case <-time.After(min(time.Since(began), maxRest)): // a slow disk's wait is one that commits share
+		case <-ctx.Done():
+			return removed, ctx.Err()
 		}
 	}
 }
