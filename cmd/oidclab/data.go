@@ -11,6 +11,7 @@ import (
 	bbolt "go.etcd.io/bbolt/errors"
 
 	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/storage"
 	"github.com/oidclab/oidclab/storage/bolt"
 )
 
@@ -24,8 +25,12 @@ func makeDir(dir string) error {
 
 // dataError names the directory and what to do.
 func dataError(dir string, err error) error {
-	if held, ok := errors.AsType[*bolt.InUseError](err); ok {
-		return fmt.Errorf("the data directory %s is in use by %s; stop that one, or choose another with --data", dir, held.Holder())
+	if errors.Is(err, storage.ErrInUse) {
+		holder := "another oidclab"
+		if held, ok := errors.AsType[*bolt.InUseError](err); ok {
+			holder = held.Holder()
+		}
+		return fmt.Errorf("the data directory %s is in use by %s; stop that one, or choose another with --data", dir, holder)
 	}
 	return fmt.Errorf("cannot use the data directory %s: %w; choose another with --data", dir, pathReason(err))
 }
