@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/oidclab/oidclab/storage"
 	"github.com/oidclab/oidclab/storage/bolt"
@@ -48,7 +49,7 @@ func child(mode string) error {
 }
 
 // children are what the other process may do with the store.
-var children = map[string]func(*bolt.Store) error{"hold": holdOpen, "write": writeOn}
+var children = map[string]func(*bolt.Store) error{"hold": holdOpen, "write": writeOn, "compact": compactOn}
 
 // holdOpen holds the file until the parent has seen enough.
 func holdOpen(s *bolt.Store) error {
@@ -216,5 +217,41 @@ func survives(t *testing.T, path string, last int, issued, redeemed map[int]bool
 		if code.UsedAt.IsZero() != (accessErr != nil) {
 			t.Errorf("code %d was redeemed in part: used at %v, access token: %v", n, code.UsedAt, accessErr)
 		}
+	}
+}
+
+// compactOn compacts the file without end.
+func compactOn(s *bolt.Store) error {
+	if err := s.Close(); err != nil {
+		return err
+	}
+	for {
+		if _, _, err := bolt.Compact(os.Getenv(childPath)); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stdout, "compacted")
+	}
+}
+
+// Whenever a process is killed that compacts a file, the whole file is there.
+func TestKillWhileCompacting(t *testing.T) {
+	const exchanges = 200
+	path := closedStore(t, exchanges)
+	r := rand.New(rand.NewPCG(rand.Uint64(), 0))
+	for range 10 {
+		cmd, _, out := startChild(t, "compact", path, 0)
+		for out.Scan() { // from the first one on it is at work
+			time.AfterFunc(time.Duration(r.IntN(20_000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Fatal("the child ended by itself")
+		}
+		if err := bolt.CheckFile(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := reopen(t, path, nil)
+	for n := range exchanges + 1 {
+		holdsExchange(t, s, n)
 	}
 }
