@@ -63,9 +63,9 @@ type File struct {
 type Durability string
 
 const (
-	// Durable: an answer leaves when what it says is on disk.
+	// Durable says that an answer leaves when what it says is on disk.
 	Durable Durability = "durable"
-	// Ephemeral: nothing waits for the disk. The end of the process costs
+	// Ephemeral says that nothing waits for the disk. The end of the process costs
 	// nothing, but a power failure can corrupt the store.
 	Ephemeral Durability = "ephemeral"
 )

@@ -157,7 +157,7 @@ func (c *crash) work(store string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(c.t.Context(), exe, "-test.run=^TestCrash$", "-test.timeout=1m") //nolint:gosec // this very test
+	cmd := exec.CommandContext(c.t.Context(), exe, "-test.run=^TestCrash$", "-test.timeout=1m")
 	cmd.Env = append(os.Environ(), crashPath+"="+c.path, crashStore+"="+store)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

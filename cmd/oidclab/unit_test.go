@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/storage/bolt"
 )
 
 func TestVersionLine(t *testing.T) {
@@ -58,6 +61,25 @@ func TestIssuerAt(t *testing.T) {
 		}
 		if got := issuerAt(scheme, &net.TCPAddr{IP: net.ParseIP(tt.ip), Port: number}, tt.listen); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.listen, got, tt.want)
+		}
+	}
+}
+
+// TestDurability: what the start says of the store is so.
+func TestDurability(t *testing.T) {
+	for _, o := range []storeOptions{
+		{}, {durability: provider.Durable}, {dir: t.TempDir()}, {dir: t.TempDir(), durability: provider.Ephemeral},
+	} {
+		store, closeStore, err := (&app{}).openStore(t.Context(), &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, ok := store.(*bolt.Store)
+		if !ok || file.Durable() != (o.keeping() == provider.Durable) {
+			t.Errorf("%+v: said to be %s", o, o.keeping())
+		}
+		if err := closeStore(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -162,6 +162,9 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
+// Durable reports whether commits wait for the disk.
+func (s *Store) Durable() bool { return !s.db.NoSync }
+
 // Ping implements storage.Store: it reads the file, and knows whether it can still
 // be written.
 func (s *Store) Ping(ctx context.Context) error {

@@ -53,6 +53,9 @@ func TestReopen(t *testing.T) {
 	for name, o := range map[string]*bolt.Options{"durable": nil, "ephemeral": {NoSync: true}} {
 		t.Run(name, func(t *testing.T) {
 			store, path := openStore(t, o)
+			if store.Durable() != (o == nil) {
+				t.Errorf("durable: %t", store.Durable())
+			}
 			for n := range 100 {
 				commit(t, store, exchange(n))
 			}

@@ -141,6 +141,7 @@ func BenchmarkSoak(b *testing.B) {
 
 // signIn commits what a flow does: a session, a grant with its code, and the tokens.
 func signIn(b *testing.B, s *bolt.Store, n int, now time.Time, life time.Duration) error {
+	b.Helper()
 	c := exchange(n)
 	expires := now.Add(life)
 	id := ordered(n, now)
