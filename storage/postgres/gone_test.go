@@ -164,8 +164,13 @@ func TestLocked(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Sweep(t.Context(), start.Add(48*time.Hour), 10); n != 1 || err != nil {
-		t.Errorf("Sweep: %d, %v; want the code", n, err)
+	// The commit that gave up may hold the lock for a moment, until the database
+	// notices.
+	for removed, limit := 0, time.Now().Add(time.Minute); removed == 0; {
+		n, err := s.Sweep(t.Context(), start.Add(48*time.Hour), 10)
+		if removed += n; removed > 1 || err != nil || time.Now().After(limit) {
+			t.Fatalf("Sweep: %d, %v; want the code", removed, err)
+		}
 	}
 }
 
