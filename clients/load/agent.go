@@ -79,8 +79,7 @@ func (a *agent) page() string {
 
 // load sends the request with the flow's cookies, and keeps those that come back.
 func (a *agent) load() error {
-	site := a.site()
-	for _, c := range a.jar.Cookies(site) {
+	for _, c := range a.jar.Cookies(a.at) {
 		a.request.Header.SetCookie(c.Name, c.Value)
 	}
 	if err := a.do(a.where()); err != nil {
@@ -93,21 +92,9 @@ func (a *agent) load() error {
 		}
 	}
 	if set != nil {
-		a.jar.SetCookies(site, set)
+		a.jar.SetCookies(a.at, set)
 	}
 	return nil
-}
-
-// site is whose cookies are sent. Browsers send Secure cookies over http to this
-// machine, too, which the jar knows of https only.
-func (a *agent) site() *url.URL {
-	host := a.at.Hostname()
-	if a.at.Scheme == "http" && (host == "localhost" || host == "127.0.0.1" || host == "::1" || strings.HasSuffix(host, ".localhost")) {
-		secure := *a.at
-		secure.Scheme = "https"
-		return &secure
-	}
-	return a.at
 }
 
 // follow prepares the request for where the answer leads. If that is the redirect

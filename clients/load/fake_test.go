@@ -111,6 +111,10 @@ func (f *fake) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad request", http.StatusBadRequest)
 		return
 	}
+	if _, err := r.Cookie("session"); err == nil {
+		http.Error(w, "signed in already", http.StatusConflict)
+		return
+	}
 	// One cookie for each page, as some providers have them, and one to be deleted.
 	http.SetCookie(w, &http.Cookie{Name: "interaction", Value: q.Get("state"), Path: "/interaction/" + q.Get("state"), Secure: true})
 	http.SetCookie(w, &http.Cookie{Name: "gone", Value: "", MaxAge: -1})
@@ -167,6 +171,7 @@ func (f *fake) takeLogin(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad form", http.StatusBadRequest)
 		return
 	}
+	http.SetCookie(w, &http.Cookie{Name: "session", Value: "carol", Path: "/"})
 	http.Redirect(w, r, "consent", http.StatusFound) // relative to …/login
 }
 
