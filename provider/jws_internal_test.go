@@ -35,7 +35,7 @@ func TestCompact(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", alg, err)
 				}
-				parsed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{alg})
+				parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{alg})
 				if err != nil {
 					t.Fatalf("%s: %v", alg, err)
 				}

@@ -53,7 +53,7 @@ func TestRecordsAreOrdered(t *testing.T) {
 			}
 			last = next
 		}
-		if id(start) == id(start) {
+		if one, other := id(start), id(start); one == other {
 			t.Errorf("%s: two of one moment are stored as one", name)
 		}
 	}

@@ -215,7 +215,7 @@ func (p *packer) bytes(b *[]byte) {
 	case !p.reading:
 		p.b = append(p.b, *b...)
 	case n > 0:
-		*b = []byte(p.take(uint64(n - 1))) //nolint:gosec // a length
+		*b = []byte(p.take(uint64(n - 1)))
 	}
 }
 

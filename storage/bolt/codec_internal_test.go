@@ -33,8 +33,8 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 		if v.Kind() != reflect.Struct {
 			t.Fatalf("a field of type %s", v.Type())
 		}
-		for i := range v.NumField() {
-			fill(t, v.Field(i), n)
+		for _, field := range v.Fields() {
+			fill(t, field, n)
 		}
 	}
 }
