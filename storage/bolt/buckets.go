@@ -187,8 +187,19 @@ func change[T any](t *tx, k kind, key []byte, f func(record *T) bool) error {
 }
 
 func (t *tx) put(k kind, key, value []byte) error {
+	return t.store(k.bucket(), key, value)
+}
+
+// fullPage is how full bbolt leaves a page behind that it splits. Most keys begin with
+// the time, so that nothing will come into it any more.
+const fullPage = 0.9
+
+// store puts a value into a bucket.
+func (t *tx) store(name, key, value []byte) error {
 	t.written = true
-	return t.Bucket(k.bucket()).Put(key, value)
+	bucket := t.Bucket(name)
+	bucket.FillPercent = fullPage
+	return bucket.Put(key, value)
 }
 
 // update writes a record that was read in this transaction and changed.

@@ -33,8 +33,7 @@ func (t *tx) index(expires time.Time, k kind, key []byte) error {
 	if expires.IsZero() {
 		return nil
 	}
-	t.written = true
-	return t.Bucket(expiryBucket).Put(indexKey(expires, k, key), []byte{})
+	return t.store(expiryBucket, indexKey(expires, k, key), []byte{})
 }
 
 func (t *tx) unindex(expires time.Time, k kind, key []byte) error {
@@ -142,8 +141,7 @@ func (t *tx) entriesOf(k kind, key []byte) ([]entry, error) {
 // enter makes entries.
 func (t *tx) enter(entries []entry) error {
 	for _, e := range entries {
-		t.written = true
-		if err := t.Bucket(e.bucket).Put(e.key, e.value); err != nil {
+		if err := t.store(e.bucket, e.key, e.value); err != nil {
 			return err
 		}
 	}
