@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/oidclab/oidclab/storage"
@@ -34,4 +36,29 @@ func TestContract(t *testing.T) {
 		t.Helper()
 		return openStore(t, "")
 	})
+}
+
+// Names that are too long for the tables are nobody's, and no error: a stranger
+// may ask for any.
+func TestLongNames(t *testing.T) {
+	s := openStore(t, "")
+	for _, name := range []string{strings.Repeat("\xff", 65535), strings.Repeat("a", 70_000), "\x00", "\xff"} {
+		_, grantErr := s.Grant(t.Context(), name)
+		_, clientErr := s.Client(t.Context(), name)
+		_, deviceErr := s.DeviceCodeOf(t.Context(), name)
+		_, consentErr := s.Consent(t.Context(), name, name)
+		for what, err := range map[string]error{"grant": grantErr, "client": clientErr, "device code": deviceErr, "consent": consentErr} {
+			if !errors.Is(err, storage.ErrNotFound) {
+				t.Errorf("%s of %d bytes: %v", what, len(name), err)
+			}
+		}
+		clients, err := s.SessionClients(t.Context(), name)
+		has, originErr := s.HasOrigin(t.Context(), name)
+		if len(clients) > 0 || has || err != nil || originErr != nil {
+			t.Errorf("%d bytes: %v, %v, %v, %v", len(name), clients, has, err, originErr)
+		}
+		if err := s.Commit(t.Context(), storage.Changes{At: start, SignOut: []string{name}, RevokeGrants: []string{name}}); err != nil {
+			t.Errorf("sign-out of %d bytes: %v", len(name), err)
+		}
+	}
 }

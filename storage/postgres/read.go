@@ -126,6 +126,9 @@ func (s *Store) Consent(ctx context.Context, subject, clientID string) (storage.
 
 // SessionClients implements storage.Store.
 func (s *Store) SessionClients(ctx context.Context, sid string) ([]storage.SessionClient, error) {
+	if len(sid) > maxKey { // nobody has one
+		sid = ""
+	}
 	return all[storage.SessionClient](ctx, s, sessionClients, selectSessionClients, pairKey(sid, ""), afterPair(sid))
 }
 
