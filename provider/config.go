@@ -68,6 +68,9 @@ type Config struct {
 	// without a signature, from the token endpoint only. Whoever gets such a
 	// token from anywhere else cannot tell it from a forged one.
 	InsecureUnsignedIDTokens bool
+	// InsecureUnlimitedLoginAttempts lets everybody try as many wrong passwords as
+	// they like, for tests that do. Right ones are never bounded.
+	InsecureUnlimitedLoginAttempts bool
 	// KeyRotation replaces the signing keys after they have signed for this
 	// long. 0: they rotate only when RotateKeys is called.
 	KeyRotation Duration

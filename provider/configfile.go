@@ -38,6 +38,8 @@ type File struct {
 	InsecurePrivateAddresses bool `yaml:"insecure_private_addresses"`
 	// InsecureUnsignedIDTokens is Config.InsecureUnsignedIDTokens.
 	InsecureUnsignedIDTokens bool `yaml:"insecure_unsigned_id_tokens"`
+	// InsecureUnlimitedLoginAttempts is Config.InsecureUnlimitedLoginAttempts.
+	InsecureUnlimitedLoginAttempts bool `yaml:"insecure_unlimited_login_attempts"`
 	// KeyRotation and KeyLead are those of Config.
 	KeyRotation Duration `yaml:"key_rotation"`
 	KeyLead     Duration `yaml:"key_lead"`
@@ -92,6 +94,7 @@ func (f *File) Config() Config {
 		Requests: f.Requests, Lifetimes: f.Lifetimes, Registration: f.Registration, DPoPNonce: f.DPoPNonce,
 		KeyRotation: f.KeyRotation, KeyLead: f.KeyLead, MaxConcurrentRequests: f.MaxConcurrentRequests,
 		InsecurePrivateAddresses: f.InsecurePrivateAddresses, InsecureUnsignedIDTokens: f.InsecureUnsignedIDTokens,
+		InsecureUnlimitedLoginAttempts: f.InsecureUnlimitedLoginAttempts,
 	}
 }
 

@@ -66,6 +66,9 @@
 //	control.go        the control plane: what only an operator may do
 //	outbound.go       requests to URLs of clients; outboundguard.go: whom they may reach;
 //	                  outboundturns.go: how many at once
+//	login.go          the login page; users.go: whose passwords; loginthrottle.go: how often
+//	                  they may be wrong; knownbrowser.go: who is not locked out by
+//	                  others; password.go: how many are hashed at once
 //	sso.go            the browser's session; participants.go: the clients of it
 //	logout.go         how it ends, numbered; backchannel.go, frontchannel.go, checksession.go: who hears of it
 //	clientkeys.go     what clients sign; jwks.go: the keys that verify it; ed25519.go:
@@ -75,8 +78,8 @@
 //	                  configuration too; registry.go: how clients are found;
 //	                  clientcache.go: and not decoded each time; clientlife.go: how
 //	                  they end that nobody uses; cors.go: whose scripts may call
-//	device.go         the device grant; devicepage.go: its page; visitorlimit.go: how
-//	                  often a visitor may try; stranger.go: how often, whom nobody knows
+//	device.go         the device grant; devicepage.go: its page; visitorlimit.go,
+//	                  buckets.go: how often a visitor may try; stranger.go: how often, whom nobody knows
 //	pages.go          the pages; pagewords.go: what they say of scopes and errors;
 //	                  blanklogin.go: the one that everybody sees, rendered in advance
 //	pairwise.go       by which names a client knows a user and a session

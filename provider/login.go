@@ -1,8 +1,8 @@
 package provider
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 )
@@ -69,20 +69,9 @@ func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 3. The password.
-	user, err := p.users.authenticate(ctx, in.form.Get("username"), in.form.Get("password"))
-	if errors.Is(err, errPasswordGateFull) {
-		p.log.WarnContext(ctx, "login refused: too many at once", "client", in.a.client.ID)
-		w.Header().Set("Retry-After", "3")
-		p.showLogin(w, r, in, http.StatusServiceUnavailable, "Too many people sign in at the moment, so the provider did not look at the password. Try again in a few seconds.")
-		return
-	}
+	user, err := p.users.authenticate(ctx, p.loginAttempt(r, in.form.Get("username"), in.form.Get("password")))
 	if err != nil {
-		p.pageError(w, r, err)
-		return
-	}
-	if user == nil {
-		p.log.InfoContext(ctx, "login refused", "client", in.a.client.ID)
-		p.showLogin(w, r, in, http.StatusUnauthorized, "The username or the password is wrong.")
+		p.refuseLogin(w, r, in, err)
 		return
 	}
 	// 4. A new session, written before anybody relies on it.
@@ -91,6 +80,7 @@ func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
 		p.pageError(w, r, err)
 		return
 	}
+	p.rememberBrowser(w, r, user)
 	p.log.InfoContext(ctx, "signed in", "sub", user.subject, "client", in.a.client.ID)
 	// 5. On with the authorization request, in a unit of work of its own.
 	ctx, _ = p.begin(r.Context())
@@ -111,6 +101,6 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interac
 		clientView: p.viewOf(in.a.client),
 		Action:     p.base + pathLogin, Request: in.sealed, CSRF: p.csrfToken(w, r),
 		Username: username, Error: problem, Reauthenticate: session != nil,
-		FormTarget: in.a.returnURL(), DemoUsers: p.demoUsers, Warning: in.a.warning(),
+		FormTarget: in.a.returnURL(), DemoUsers: p.demoUsers, Warning: cmp.Or(in.a.warning(), p.users.throttle.warning()),
 	})
 }

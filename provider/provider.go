@@ -61,6 +61,8 @@ type Provider struct {
 
 	sealer  *sealer
 	csrfKey []byte
+	// knownBrowserKey is for the cookie of browsers in which somebody signed in.
+	knownBrowserKey []byte
 	// browserStateKey and checkSession are for the page at /session.
 	browserStateKey []byte
 	checkSession    checkSessionPage
@@ -123,7 +125,11 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 			p.demoUsers = append(p.demoUsers, u.Username)
 		}
 	}
-	if p.users, err = newDirectory(cfg.Users, newPasswordGate(int(p.atOnce.most))); err != nil {
+	throttle := newLoginThrottle()
+	if cfg.InsecureUnlimitedLoginAttempts {
+		throttle = nil
+	}
+	if p.users, err = newDirectory(cfg.Users, newPasswordGate(int(p.atOnce.most)), throttle); err != nil {
 		return nil, err
 	}
 	if p.pages, err = newPages(p.base, cfg.HomeURL); err != nil {
@@ -160,6 +166,9 @@ func (p *Provider) warn(ctx context.Context, cfg *Config) {
 	if cfg.InsecureUnsignedIDTokens {
 		p.log.WarnContext(ctx, "insecure_unsigned_id_tokens is on")
 	}
+	if cfg.InsecureUnlimitedLoginAttempts {
+		p.log.WarnContext(ctx, "insecure_unlimited_login_attempts is on")
+	}
 	if cfg.Requests.InsecureUnsignedObjects {
 		p.log.WarnContext(ctx, "insecure_unsigned_request_objects is on")
 	}
@@ -174,7 +183,7 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 	if p.sealer, err = newSealer(p.keys.derive("pending request")); err != nil {
 		return err
 	}
-	p.csrfKey = p.keys.derive("csrf")
+	p.csrfKey, p.knownBrowserKey = p.keys.derive("csrf"), p.keys.derive("known browser")
 	if cfg.DPoPNonce {
 		p.proofNonces = &proofNonces{p.keys.derive("dpop nonce")}
 	}

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,13 +25,15 @@ type directory struct {
 	// and whatever else some user has.
 	claims map[string]bool
 	gate   passwordGate
+	// throttle is nil where everybody may guess passwords as often as they like.
+	throttle *loginThrottle
 	// nobody is hashed against when the name is unknown, so that the answer
 	// takes as long as for a known one.
 	nobody passwordHash
 }
 
-func newDirectory(users []User, gate passwordGate) (*directory, error) {
-	d := &directory{byName: map[string]*user{}, bySub: map[string]*user{}, claims: map[string]bool{}, gate: gate}
+func newDirectory(users []User, gate passwordGate, throttle *loginThrottle) (*directory, error) {
+	d := &directory{byName: map[string]*user{}, bySub: map[string]*user{}, claims: map[string]bool{}, gate: gate, throttle: throttle}
 	for _, names := range scopeClaims {
 		for _, name := range names {
 			d.claims[name] = true
@@ -72,20 +75,40 @@ func hashLater(password string) func() passwordHash {
 	})
 }
 
-// authenticate returns the user, or nil if the name or the password is wrong.
-// The error says that the check could not be made.
-func (d *directory) authenticate(ctx context.Context, username, password string) (*user, error) {
-	u := d.byName[username]
+var errWrongPassword = errors.New("the username or the password is wrong")
+
+// authenticate returns the user. The error is errWrongPassword, or says why the
+// password was not looked at: *tooManyGuesses, errPasswordGateFull, or the context's.
+func (d *directory) authenticate(ctx context.Context, a *loginAttempt) (*user, error) {
+	u := d.byName[a.username]
+	// 1. Who may not try is told so at once.
+	wait := d.throttle.wait(a)
+	if wait > 0 {
+		return nil, &tooManyGuesses{wait}
+	}
 	var ok bool
 	err := d.gate.do(ctx, func() {
-		if u == nil {
-			d.nobody.matches(password)
+		// 2. Others may have been wrong while this one waited for the turn.
+		if wait = d.throttle.wait(a); wait > 0 {
 			return
 		}
-		ok = u.hash().matches(password)
+		// 3. The password. An unknown name takes as long as a known one.
+		if u == nil {
+			d.nobody.matches(a.password)
+		} else {
+			ok = u.hash().matches(a.password)
+		}
+		if !ok {
+			d.throttle.wrong(a)
+		}
 	})
-	if err != nil || !ok {
+	switch {
+	case err != nil:
 		return nil, err
+	case wait > 0:
+		return nil, &tooManyGuesses{wait}
+	case !ok:
+		return nil, errWrongPassword
 	}
 	return u, nil
 }

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"container/list"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -10,10 +9,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxVisitors are remembered by a visitorLimit; beyond, the one that was not seen
-// for longest is forgotten, and may begin anew.
-const maxVisitors = 4096
-
 // visitorLimit bounds how often visitors may do something: each by itself, so
 // that nobody is stopped by what another does, and behind that all together, since
 // one person may have many addresses.
@@ -21,22 +16,14 @@ const maxVisitors = 4096
 // A visitor is the network that the connection comes from. Behind a proxy that is
 // the proxy: what headers say of others, anybody can write.
 type visitorLimit struct {
-	each  rate.Limit // for one visitor
-	burst int
-	all   *rate.Limiter // nil: all together are not bounded
+	all *rate.Limiter // nil: all together are not bounded
 
 	mu       sync.Mutex
-	visitors map[netip.Prefix]*list.Element
-	seen     *list.List // of *visitor, whoever came last in front
-}
-
-type visitor struct {
-	network netip.Prefix
-	bucket  *rate.Limiter
+	visitors *buckets[netip.Prefix]
 }
 
 func newVisitorLimit(each rate.Limit, burst int, all *rate.Limiter) *visitorLimit {
-	return &visitorLimit{each: each, burst: burst, all: all, visitors: map[netip.Prefix]*list.Element{}, seen: list.New()}
+	return &visitorLimit{all: all, visitors: newBuckets[netip.Prefix](each, burst)}
 }
 
 // allow reports whether the visitor may do it once more, and counts it if so.
@@ -51,7 +38,7 @@ func (l *visitorLimit) take(r *http.Request) (giveBack func(), ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	buckets := []*rate.Limiter{l.bucket(visitorNetwork(r.RemoteAddr))}
+	buckets := []*rate.Limiter{l.visitors.of(visitorNetwork(r.RemoteAddr))}
 	if l.all != nil {
 		buckets = append(buckets, l.all)
 	}
@@ -70,21 +57,6 @@ func (l *visitorLimit) take(r *http.Request) (giveBack func(), ok bool) {
 			bucket.AllowN(time.Now(), -1) // one more; a bucket holds no more than its burst
 		}
 	}, true
-}
-
-// bucket finds or makes the bucket of a network. The caller holds l.mu.
-func (l *visitorLimit) bucket(network netip.Prefix) *rate.Limiter {
-	if known := l.visitors[network]; known != nil {
-		l.seen.MoveToFront(known)
-		return known.Value.(*visitor).bucket // put there below
-	}
-	if l.seen.Len() == maxVisitors {
-		forgotten := l.seen.Remove(l.seen.Back()).(*visitor) // put there below
-		delete(l.visitors, forgotten.network)
-	}
-	bucket := rate.NewLimiter(l.each, l.burst)
-	l.visitors[network] = l.seen.PushFront(&visitor{network, bucket})
-	return bucket
 }
 
 // visitorNetwork is the network of a connection's other end. What has no address,

@@ -119,14 +119,14 @@ func TestVisitorLimitIsBounded(t *testing.T) {
 				t.Fatalf("%s may not begin", visitor)
 			}
 		}
-		for i := range 3 * maxVisitors {
+		for i := range 3 * maxBuckets {
 			if i%1000 == 0 && visit(limit, faithful) {
 				t.Fatalf("forgotten after %d", i)
 			}
 			visit(limit, fmt.Sprintf("[2001:db8:%x:%x::1]:1", i>>16, i&0xffff))
 		}
-		if len(limit.visitors) != maxVisitors || limit.seen.Len() != maxVisitors {
-			t.Errorf("%d and %d are remembered", len(limit.visitors), limit.seen.Len())
+		if len(limit.visitors.kept) != maxBuckets || limit.visitors.seen.Len() != maxBuckets {
+			t.Errorf("%d and %d are remembered", len(limit.visitors.kept), limit.visitors.seen.Len())
 		}
 		if !visit(limit, early) {
 			t.Error("who came first and never again is remembered")

@@ -1,0 +1,50 @@
+package provider
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestThrottleForgetsNothingForFree: whoever asks without a password that was hashed
+// pushes nothing out, and however many are wrong, so much is remembered.
+func TestThrottleForgetsNothingForFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // in which no time passes
+		throttle := newLoginThrottle()
+		attempt := func(i int, browser string) *loginAttempt {
+			addr := netip.AddrFrom16([16]byte{0: 0x20, 4: byte(i >> 16), 5: byte(i >> 8), 6: byte(i)})
+			return &loginAttempt{username: fmt.Sprint("user", i), visitor: addr, browser: browser}
+		}
+		kept := func() [4]int {
+			return [4]int{len(throttle.visitors.kept), len(throttle.accounts.kept), len(throttle.both.kept), len(throttle.browsers.kept)}
+		}
+		for i := range 100 {
+			throttle.wait(attempt(i, ""))
+			throttle.wait(attempt(i, fmt.Sprint(i)))
+		}
+		if got := kept(); got != [4]int{} {
+			t.Errorf("after no wrong password: %v", got)
+		}
+		for i := range 2 * maxBuckets {
+			throttle.wrong(attempt(i, ""))
+			throttle.wrong(attempt(i, fmt.Sprint(i)))
+		}
+		if got := kept(); got != [4]int{maxBuckets, maxBuckets, maxBuckets, maxBuckets} {
+			t.Errorf("after many: %v", got)
+		}
+	})
+}
+
+// TestWaitInWords: never less than it is.
+func TestWaitInWords(t *testing.T) {
+	for wait, want := range map[time.Duration]string{
+		1: "one second", time.Second: "one second", time.Second + 1: "2 seconds", time.Minute: "60 seconds",
+		2 * time.Minute: "120 seconds", 2*time.Minute + 1: "3 minutes", time.Hour: "60 minutes",
+	} {
+		if got := (&tooManyGuesses{wait}).inWords(); got != want {
+			t.Errorf("%s: %q, want %q", wait, got, want)
+		}
+	}
+}
