@@ -235,6 +235,21 @@ func TestRefreshesAreVerified(t *testing.T) {
 	}
 }
 
+// TestNoRotation uses a refresh token again where the provider gives no other.
+func TestNoRotation(t *testing.T) {
+	cfg := startFake(t, func(f *fake) {
+		f.token = func(a map[string]any) {
+			if a["refresh_token"] != "refresh 1" {
+				delete(a, "refresh_token")
+			}
+		}
+	}).config()
+	cfg.Operations, cfg.Concurrency, cfg.Duration = []load.Operation{load.Refresh}, 1, 100*time.Millisecond
+	if refreshes := run(t, cfg).Results[0]; refreshes.Done < 2 || refreshes.Failed != 0 || refreshes.Exchanges != 1 {
+		t.Errorf("got %+v", refreshes)
+	}
+}
+
 func TestInactive(t *testing.T) {
 	cfg := startFake(t, func(f *fake) { f.token = func(a map[string]any) { a["access_token"] = "another" } }).config()
 	cfg.Operations, cfg.Duration = []load.Operation{load.Introspection}, time.Hour
