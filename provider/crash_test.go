@@ -144,7 +144,7 @@ func (c *crash) round(store string) {
 		for _, f := range c.families[c.fresh:] {
 			c.verify(op, f, c.random.IntN(2) == 0)
 		}
-		for range min(20, c.fresh) {
+		for range min(10, c.fresh) {
 			c.verify(op, c.families[c.random.IntN(c.fresh)], false)
 		}
 	})
@@ -167,7 +167,7 @@ func (c *crash) work(store string) {
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
-	stop, lines := 1+c.random.IntN(300), 0
+	stop, lines := 1+c.random.IntN(160), 0
 	for in := bufio.NewReader(out); ; lines++ { // after the kill too: what was said is said
 		line, err := in.ReadString('\n')
 		if err != nil {
