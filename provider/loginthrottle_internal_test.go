@@ -12,7 +12,7 @@ import (
 // pushes nothing out, and however many are wrong, so much is remembered.
 func TestThrottleForgetsNothingForFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // in which no time passes
-		throttle := newLoginThrottle()
+		throttle := newLoginThrottle(&Config{})
 		attempt := func(i int, browser string) *loginAttempt {
 			addr := netip.AddrFrom16([16]byte{0: 0x20, 4: byte(i >> 16), 5: byte(i >> 8), 6: byte(i)})
 			return &loginAttempt{username: fmt.Sprint("user", i), visitor: addr, browser: browser}

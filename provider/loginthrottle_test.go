@@ -40,17 +40,23 @@ func newGuarded(t *testing.T, change func(*provider.Config)) *guarded {
 	return &guarded{op, form, op.cookies["op_csrf"]}
 }
 
-// try sends a password from an address, with a browser's cookies.
-func (g *guarded) try(t *testing.T, addr, username, password string, cookies map[string]string) *httptest.ResponseRecorder {
+// guess is a password that comes from an address, with a browser's cookies.
+type guess struct {
+	addr, username, password string
+	cookies                  map[string]string
+}
+
+// try sends it.
+func (g *guarded) try(t *testing.T, l guess) *httptest.ResponseRecorder {
 	t.Helper()
 	form := maps.Clone(g.form)
-	form.Set("username", username)
-	form.Set("password", password)
+	form.Set("username", l.username)
+	form.Set("password", l.password)
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://op.localhost/login", strings.NewReader(form.Encode()))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.RemoteAddr = addr
+	req.RemoteAddr = l.addr
 	req.AddCookie(&http.Cookie{Name: "op_csrf", Value: g.csrf})
-	for name, value := range cookies {
+	for name, value := range l.cookies {
 		req.AddCookie(&http.Cookie{Name: name, Value: value})
 	}
 	rec := httptest.NewRecorder()
@@ -59,21 +65,21 @@ func (g *guarded) try(t *testing.T, addr, username, password string, cookies map
 }
 
 // want checks the status of one try.
-func (g *guarded) want(t *testing.T, status int, addr, username, password string, cookies map[string]string) *httptest.ResponseRecorder {
+func (g *guarded) want(t *testing.T, status int, l guess) *httptest.ResponseRecorder {
 	t.Helper()
-	rec := g.try(t, addr, username, password, cookies)
+	rec := g.try(t, l)
 	if rec.Code != status {
-		t.Errorf("%s as %s with %s: %d, want %d", addr, username, password, rec.Code, status)
+		t.Errorf("%s as %s with %s: %d, want %d", l.addr, l.username, l.password, rec.Code, status)
 	}
 	return rec
 }
 
 // wrong tries a wrong password so many times and returns the statuses.
-func (g *guarded) wrong(t *testing.T, addr, username string, times int, cookies map[string]string) map[int]int {
+func (g *guarded) wrong(t *testing.T, addr, username string, times int) map[int]int {
 	t.Helper()
 	statuses := map[int]int{}
 	for range times {
-		statuses[g.try(t, addr, username, "wrong", cookies).Code]++
+		statuses[g.try(t, guess{addr, username, "wrong", nil}).Code]++
 	}
 	return statuses
 }
@@ -82,7 +88,7 @@ func (g *guarded) wrong(t *testing.T, addr, username string, times int, cookies 
 func (g *guarded) signIn(t *testing.T, addr, username, password string) map[string]string {
 	t.Helper()
 	cookies := map[string]string{}
-	for _, cookie := range g.want(t, http.StatusSeeOther, addr, username, password, nil).Result().Cookies() {
+	for _, cookie := range g.want(t, http.StatusSeeOther, guess{addr, username, password, nil}).Result().Cookies() {
 		if cookie.Name == "op_known_browser" {
 			cookies[cookie.Name] = cookie.Value
 		}
@@ -99,29 +105,29 @@ const visitorA, visitorB = "192.0.2.1:1", "192.0.2.2:1"
 func TestWrongPasswords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuarded(t, nil)
-		if got := g.wrong(t, visitorA, "alice", 9, nil); got[http.StatusUnauthorized] != 9 {
+		if got := g.wrong(t, visitorA, "alice", 9); got[http.StatusUnauthorized] != 9 {
 			t.Fatalf("statuses %v", got)
 		}
-		g.want(t, http.StatusSeeOther, visitorA, "alice", "alice", nil) // after a few mistakes
-		if got := g.wrong(t, visitorA, "alice", 3, nil); got[http.StatusUnauthorized] != 1 || got[http.StatusTooManyRequests] != 2 {
+		g.want(t, http.StatusSeeOther, guess{visitorA, "alice", "alice", nil}) // after a few mistakes
+		if got := g.wrong(t, visitorA, "alice", 3); got[http.StatusUnauthorized] != 1 || got[http.StatusTooManyRequests] != 2 {
 			t.Fatalf("statuses %v", got)
 		}
-		rec := g.want(t, http.StatusTooManyRequests, visitorA, "alice", "alice", nil) // nor is the right one looked at
+		rec := g.want(t, http.StatusTooManyRequests, guess{visitorA, "alice", "alice", nil}) // nor is the right one looked at
 		if rec.Header().Get("Retry-After") != "60" || !strings.Contains(rec.Body.String(), "Try again in 60 seconds.") {
 			t.Errorf("when? %v\n%s", rec.Header(), rec.Body)
 		}
 		if form := inputs(t, rec.Body.String()); form.Get("username") != "alice" || form.Get("request") != g.form.Get("request") {
 			t.Errorf("the page has %v", form)
 		}
-		g.want(t, http.StatusSeeOther, visitorB, "alice", "alice", nil) // others are not stopped
+		g.want(t, http.StatusSeeOther, guess{visitorB, "alice", "alice", nil}) // others are not stopped
 		time.Sleep(59 * time.Second)
-		rec = g.want(t, http.StatusTooManyRequests, visitorA, "alice", "alice", nil)
+		rec = g.want(t, http.StatusTooManyRequests, guess{visitorA, "alice", "alice", nil})
 		if rec.Header().Get("Retry-After") != "1" || !strings.Contains(rec.Body.String(), "Try again in one second.") {
 			t.Errorf("when? %v", rec.Header())
 		}
 		time.Sleep(time.Second)
-		g.want(t, http.StatusSeeOther, visitorA, "alice", "alice", nil)
-		if got := g.wrong(t, visitorA, "alice", 5, nil); got[http.StatusUnauthorized] != 1 {
+		g.want(t, http.StatusSeeOther, guess{visitorA, "alice", "alice", nil})
+		if got := g.wrong(t, visitorA, "alice", 5); got[http.StatusUnauthorized] != 1 {
 			t.Errorf("a minute later: %v", got)
 		}
 	})
@@ -132,14 +138,14 @@ func TestRightPasswordsNeverWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuarded(t, nil)
 		for range 150 {
-			g.want(t, http.StatusSeeOther, visitorA, "alice", "alice", nil)
+			g.want(t, http.StatusSeeOther, guess{visitorA, "alice", "alice", nil})
 		}
 		var all sync.WaitGroup
 		for range 64 {
-			all.Go(func() { g.want(t, http.StatusSeeOther, visitorA, "alice", "alice", nil) })
+			all.Go(func() { g.want(t, http.StatusSeeOther, guess{visitorA, "alice", "alice", nil}) })
 		}
 		all.Wait()
-		if got := g.wrong(t, visitorA, "alice", 12, nil); got[http.StatusUnauthorized] != 10 {
+		if got := g.wrong(t, visitorA, "alice", 12); got[http.StatusUnauthorized] != 10 {
 			t.Errorf("wrong ones after them: %v", got)
 		}
 	})
@@ -156,7 +162,7 @@ func TestWrongPasswordsAtOnce(t *testing.T) {
 		statuses := map[int]int{}
 		for range 64 {
 			all.Go(func() {
-				status := g.try(t, visitorA, "alice", "wrong", nil).Code
+				status := g.try(t, guess{visitorA, "alice", "wrong", nil}).Code
 				mu.Lock()
 				defer mu.Unlock()
 				statuses[status]++
@@ -179,18 +185,18 @@ func TestGuessesOfManyVisitors(t *testing.T) {
 		mine := g.signIn(t, visitorA, "alice", "alice")
 		statuses := map[int]int{}
 		for i := range 300 {
-			statuses[g.try(t, fmt.Sprintf("[2001:db8:0:%x::1]:1", i), "alice", "wrong", nil).Code]++
+			statuses[g.try(t, guess{fmt.Sprintf("[2001:db8:0:%x::1]:1", i), "alice", "wrong", nil}).Code]++
 		}
 		if statuses[http.StatusUnauthorized] != 100 || statuses[http.StatusTooManyRequests] != 200 {
 			t.Errorf("statuses %v", statuses)
 		}
-		g.want(t, http.StatusTooManyRequests, visitorB, "alice", "alice", nil)
+		g.want(t, http.StatusTooManyRequests, guess{visitorB, "alice", "alice", nil})
 		for _, addr := range []string{visitorA, visitorB, "[2001:db8::1]:1"} {
-			g.want(t, http.StatusSeeOther, addr, "alice", "alice", mine)
+			g.want(t, http.StatusSeeOther, guess{addr, "alice", "alice", mine})
 		}
-		g.want(t, http.StatusSeeOther, visitorB, "bob", "bob", nil)
+		g.want(t, http.StatusSeeOther, guess{visitorB, "bob", "bob", nil})
 		time.Sleep(30 * time.Second)
-		g.want(t, http.StatusSeeOther, visitorB, "alice", "alice", nil)
+		g.want(t, http.StatusSeeOther, guess{visitorB, "alice", "alice", nil})
 	})
 }
 
@@ -199,9 +205,9 @@ func TestGuessesInOneOffice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuarded(t, nil)
 		mine := g.signIn(t, visitorA, "alice", "alice")
-		g.wrong(t, visitorA, "alice", 20, nil)
-		g.want(t, http.StatusTooManyRequests, visitorA, "alice", "alice", nil)
-		g.want(t, http.StatusSeeOther, visitorA, "alice", "alice", mine)
+		g.wrong(t, visitorA, "alice", 20)
+		g.want(t, http.StatusTooManyRequests, guess{visitorA, "alice", "alice", nil})
+		g.want(t, http.StatusSeeOther, guess{visitorA, "alice", "alice", mine})
 	})
 }
 
@@ -215,9 +221,9 @@ func TestGuessesInAKnownBrowser(t *testing.T) {
 			if i >= 10 {
 				want = http.StatusTooManyRequests
 			}
-			g.want(t, want, fmt.Sprintf("192.0.2.%d:1", i), "alice", "wrong", mine)
+			g.want(t, want, guess{fmt.Sprintf("192.0.2.%d:1", i), "alice", "wrong", mine})
 		}
-		g.want(t, http.StatusSeeOther, visitorA, "alice", "alice", nil)
+		g.want(t, http.StatusSeeOther, guess{visitorA, "alice", "alice", nil})
 	})
 }
 
@@ -233,7 +239,7 @@ func TestForgedBrowsers(t *testing.T) {
 		if strings.HasSuffix(mine, last) {
 			last = "B"
 		}
-		g.wrong(t, visitorA, "alice", 10, nil)
+		g.wrong(t, visitorA, "alice", 10)
 		for name, tt := range map[string]struct {
 			cookie string
 			want   int
@@ -251,7 +257,7 @@ func TestForgedBrowsers(t *testing.T) {
 			"control, with others":         {bobs + "." + mine, 303},
 			"control, with what is no one": {"x.." + mine, 303},
 		} {
-			if got := g.try(t, visitorA, "alice", "alice", map[string]string{"op_known_browser": tt.cookie}); got.Code != tt.want {
+			if got := g.try(t, guess{visitorA, "alice", "alice", map[string]string{"op_known_browser": tt.cookie}}); got.Code != tt.want {
 				t.Errorf("%s: %d, want %d", name, got.Code, tt.want)
 			}
 		}
@@ -270,7 +276,7 @@ func TestSharedBrowser(t *testing.T) {
 		cookies := map[string]string{}
 		signIn := func(user string) {
 			t.Helper()
-			for _, cookie := range g.want(t, http.StatusSeeOther, visitorA, user, "alice", cookies).Result().Cookies() {
+			for _, cookie := range g.want(t, http.StatusSeeOther, guess{visitorA, user, "alice", cookies}).Result().Cookies() {
 				if cookie.Name == "op_known_browser" {
 					cookies[cookie.Name] = cookie.Value
 					if !cookie.HttpOnly || cookie.MaxAge != 90*24*60*60 || cookie.Path != "/" || cookie.SameSite != http.SameSiteLaxMode {
@@ -288,12 +294,12 @@ func TestSharedBrowser(t *testing.T) {
 			t.Error("the same user has another number")
 		}
 		for i, user := range users { // somebody else guesses
-			g.wrong(t, visitorA, user.Username, 10, nil)
+			g.wrong(t, visitorA, user.Username, 10)
 			want := http.StatusTooManyRequests
 			if i >= 2 { // the last four
 				want = http.StatusSeeOther
 			}
-			g.want(t, want, visitorA, user.Username, "alice", cookies)
+			g.want(t, want, guess{visitorA, user.Username, "alice", cookies})
 		}
 	})
 }
@@ -309,16 +315,16 @@ func TestGuessesForManyAccounts(t *testing.T) {
 		}{{visitorA, 50}, {"127.0.0.1:1", 60}} {
 			lookedAt := 0
 			for i := range 60 {
-				lookedAt += g.wrong(t, tt.addr, fmt.Sprint("somebody", i), 1, nil)[http.StatusUnauthorized]
+				lookedAt += g.wrong(t, tt.addr, fmt.Sprint("somebody", i), 1)[http.StatusUnauthorized]
 			}
 			if lookedAt != tt.lookedAt {
 				t.Errorf("%s: %d were looked at, want %d", tt.addr, lookedAt, tt.lookedAt)
 			}
 		}
-		g.want(t, http.StatusTooManyRequests, visitorA, "alice", "alice", nil)
-		g.want(t, http.StatusSeeOther, visitorB, "alice", "alice", nil)
+		g.want(t, http.StatusTooManyRequests, guess{visitorA, "alice", "alice", nil})
+		g.want(t, http.StatusSeeOther, guess{visitorB, "alice", "alice", nil})
 		time.Sleep(10 * time.Second)
-		g.want(t, http.StatusSeeOther, visitorA, "alice", "alice", nil)
+		g.want(t, http.StatusSeeOther, guess{visitorA, "alice", "alice", nil})
 	})
 }
 
@@ -327,7 +333,7 @@ func TestThrottleTellsNoUsernames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuarded(t, nil)
 		for i := range 15 {
-			known, unknown := g.try(t, visitorA, "alice", "wrong", nil), g.try(t, visitorA, "alicf", "wrong", nil)
+			known, unknown := g.try(t, guess{visitorA, "alice", "wrong", nil}), g.try(t, guess{visitorA, "alicf", "wrong", nil})
 			same := strings.ReplaceAll(known.Body.String(), "alice", "NAME") == strings.ReplaceAll(unknown.Body.String(), "alicf", "NAME")
 			if known.Code != unknown.Code || !same || fmt.Sprint(known.Header()) != fmt.Sprint(unknown.Header()) {
 				t.Errorf("try %d: %d %v, of nobody %d %v", i, known.Code, known.Header(), unknown.Code, unknown.Header())
@@ -341,7 +347,7 @@ func TestRetryAfterIsTrue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuarded(t, nil)
 		for range 40 {
-			rec := g.try(t, visitorA, "alice", "wrong", nil)
+			rec := g.try(t, guess{visitorA, "alice", "wrong", nil})
 			if rec.Code != http.StatusTooManyRequests {
 				continue
 			}
@@ -350,7 +356,7 @@ func TestRetryAfterIsTrue(t *testing.T) {
 				t.Fatalf("Retry-After %q", rec.Header().Get("Retry-After"))
 			}
 			time.Sleep(time.Duration(seconds) * time.Second)
-			g.want(t, http.StatusUnauthorized, visitorA, "alice", "wrong", nil)
+			g.want(t, http.StatusUnauthorized, guess{visitorA, "alice", "wrong", nil})
 			time.Sleep(7 * time.Second)
 		}
 	})
@@ -369,10 +375,10 @@ func TestUnlimitedLoginAttempts(t *testing.T) {
 			if strings.Contains(log.String(), name) != on {
 				t.Errorf("%t: at the start: %s", on, log.String())
 			}
-			if got := g.wrong(t, visitorA, "alice", 150, nil)[http.StatusUnauthorized]; (got == 150) != on {
+			if got := g.wrong(t, visitorA, "alice", 150)[http.StatusUnauthorized]; (got == 150) != on {
 				t.Errorf("%t: %d were looked at", on, got)
 			}
-			if page := g.try(t, visitorA, "alice", "wrong", nil).Body.String(); strings.Contains(page, name) != on {
+			if page := g.try(t, guess{visitorA, "alice", "wrong", nil}).Body.String(); strings.Contains(page, name) != on {
 				t.Errorf("%t: the page:\n%s", on, page)
 			}
 		})

@@ -125,11 +125,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 			p.demoUsers = append(p.demoUsers, u.Username)
 		}
 	}
-	throttle := newLoginThrottle()
-	if cfg.InsecureUnlimitedLoginAttempts {
-		throttle = nil
-	}
-	if p.users, err = newDirectory(cfg.Users, newPasswordGate(int(p.atOnce.most)), throttle); err != nil {
+	if p.users, err = newDirectory(cfg.Users, newPasswordGate(int(p.atOnce.most)), newLoginThrottle(&cfg)); err != nil {
 		return nil, err
 	}
 	if p.pages, err = newPages(p.base, cfg.HomeURL); err != nil {

@@ -1,0 +1,93 @@
+package provider_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/oidclab/oidclab/provider"
+)
+
+// endless is a body without an end, up to where nobody should have read.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	const far = 4 << 20
+	if e.read > far {
+		return 0, errors.New("too far")
+	}
+	for i := range p {
+		p[i] = 'x'
+	}
+	e.read += len(p)
+	return len(p), nil
+}
+
+// TestNoRouteReadsWithoutEnd: whatever a body is said to be, each endpoint stops
+// reading, and refuses it.
+func TestNoRouteReadsWithoutEnd(t *testing.T) {
+	op := serving(t, provider.Config{Clients: deviceClients()})
+	control := op.provider().Control("", nil)
+	const most = 192 << 10 // bytes: twice what is allowed, since buffers are filled
+	for path, methods := range op.provider().Routes() {
+		for method := range strings.SplitSeq(methods, ", ") {
+			if method != http.MethodPost && method != http.MethodPut {
+				continue
+			}
+			for _, media := range []string{"application/x-www-form-urlencoded", "application/json", "text/plain", "multipart/form-data; boundary=x"} {
+				body := &endless{}
+				req := httptest.NewRequestWithContext(t.Context(), method, "http://op.localhost"+strings.ReplaceAll(path, "{client_id}", "x"), body)
+				req.Header.Set("Content-Type", media)
+				rec := httptest.NewRecorder()
+				op.handler.ServeHTTP(rec, req)
+				if rec.Code < 400 || rec.Code >= 500 || body.read > most {
+					t.Errorf("%s %s, %s: %d after %d bytes", method, path, media, rec.Code, body.read)
+				}
+			}
+		}
+	}
+	t.Run("control plane", func(t *testing.T) {
+		body := &endless{}
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/keys/rotate", body)
+		req.Header.Set("Content-Type", "application/json")
+		rec := httptest.NewRecorder()
+		control.ServeHTTP(rec, req)
+		if rec.Code != http.StatusRequestEntityTooLarge || body.read > most {
+			t.Errorf("%d after %d bytes", rec.Code, body.read)
+		}
+	})
+}
+
+// TestSlowBodiesAtTheProvider: who sends a part and no more gets an answer, and is cut
+// off.
+func TestSlowBodiesAtTheProvider(t *testing.T) {
+	for _, path := range []string{"/token", "/register", "/login", "/par"} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				op := serving(t, provider.Config{FixedKeys: fixedKeys()})
+				here := connect(t, op.handler.ServeHTTP)
+				media := "application/x-www-form-urlencoded"
+				if path == "/register" {
+					media = "application/json"
+				}
+				began := time.Now()
+				if _, err := fmt.Fprintf(here, "POST %s HTTP/1.1\r\nHost: op.localhost\r\nContent-Type: %s\r\nContent-Length: 1000\r\n\r\n{", path, media); err != nil {
+					t.Fatal(err)
+				}
+				answer, err := io.ReadAll(here)
+				if took := time.Since(began); err != nil || took > 31*time.Second {
+					t.Errorf("after %s: %v", took, err)
+				}
+				if !strings.HasPrefix(string(answer), "HTTP/1.1 4") || !strings.Contains(string(answer), "Connection: close") {
+					t.Errorf("answer %.300s", answer)
+				}
+			})
+		})
+	}
+}
