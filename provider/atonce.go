@@ -2,6 +2,7 @@ package provider
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"net/http"
 	"slices"
@@ -15,6 +16,11 @@ import (
 // defaultMaxConcurrentRequests is far beyond what is under way at once while each
 // request takes milliseconds: so many that more would only wait for each other.
 const defaultMaxConcurrentRequests = 1024
+
+// maxConcurrentRequests is the configuration's, or the default.
+func maxConcurrentRequests(cfg *Config) int {
+	return cmp.Or(cfg.MaxConcurrentRequests, defaultMaxConcurrentRequests)
+}
 
 // uncounted are answered however many requests are under way. Who looks whether the
 // provider is alive must not find it dead because it is busy: it would be restarted,

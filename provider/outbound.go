@@ -30,6 +30,11 @@ const (
 	signOutsAtOnce, signOutsOfASite = 64, backchannelAtOnce // those of one session need not wait
 )
 
+// A request that waits for a document is under way all the time (atonce.go). So one in
+// four may be such a request, and one in sixteen for the same site: who names a slow
+// one does not keep the provider from everything else.
+const fetchingRequests, fetchingOfASite = 4, 16
+
 // What can go wrong, for those who asked for the fetch. Each text completes a
 // sentence that begins with the name of the URL, "The jwks_uri …". All that can
 // go wrong on the network reads the same, so that an answer of the provider
@@ -73,6 +78,8 @@ func newOutbound(cfg *Config) *outbound {
 		private: cfg.InsecurePrivateAddresses, trusted: cfg.TrustedOrigins, timeout: outboundTimeout, log: cfg.Logger,
 		fetches: newTurns(fetchesAtOnce, fetchesOfASite), signOuts: newTurns(signOutsAtOnce, signOutsOfASite),
 	}
+	requests := maxConcurrentRequests(cfg)
+	o.fetches.most, o.fetches.mostEach = max(1, requests/fetchingRequests), max(1, requests/fetchingOfASite)
 	o.dialer.ControlContext = o.control
 	var cancel context.CancelFunc
 	o.closing, cancel = context.WithCancel(context.Background())

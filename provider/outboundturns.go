@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -15,10 +16,16 @@ import (
 type turns struct {
 	all  chan struct{} // one for each request under way
 	each int           // at one site
+	// most and mostEach are how many may have a turn or wait for one, in all and
+	// for one site. 0: any number.
+	most, mostEach int
 
 	mu    sync.Mutex
-	sites map[string]*siteTurns // where somebody has a turn or waits for one
+	users int                   // who has a turn or waits for one
+	sites map[string]*siteTurns // where
 }
+
+var errTooManyTurns = errors.New("too many wait for their turn")
 
 type siteTurns struct {
 	slots chan struct{}
@@ -30,10 +37,13 @@ func newTurns(all, each int) *turns {
 }
 
 // take waits for a turn at the site of a URL, first there, so that those who wait
-// for a slow site keep nobody from another. The error is ctx's.
+// for a slow site keep nobody from another. The error is ctx's, or errTooManyTurns.
 func (t *turns) take(ctx context.Context, rawURL string) (giveBack func(), err error) {
 	site := siteOf(rawURL)
 	own := t.enter(site)
+	if own == nil {
+		return nil, errTooManyTurns
+	}
 	select {
 	case own.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -56,10 +66,15 @@ func (t *turns) take(ctx context.Context, rawURL string) (giveBack func(), err e
 	}, nil
 }
 
+// enter returns nil if too many wait.
 func (t *turns) enter(site string) *siteTurns {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	own := t.sites[site]
+	if t.most > 0 && t.users == t.most || t.mostEach > 0 && own != nil && own.users == t.mostEach {
+		return nil
+	}
+	t.users++
 	if own == nil {
 		own = &siteTurns{slots: make(chan struct{}, t.each)}
 		t.sites[site] = own
@@ -73,6 +88,7 @@ func (t *turns) leave(site string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	own := t.sites[site]
+	t.users--
 	if own.users--; own.users == 0 {
 		delete(t.sites, site)
 	}

@@ -52,6 +52,43 @@ func TestOutboundAtOnce(t *testing.T) {
 	}
 }
 
+// TestOutboundWaitIsBounded: those who wait for documents are a part of the requests
+// under way, and those who wait for one site a part of them. More are told at once.
+func TestOutboundWaitIsBounded(t *testing.T) {
+	for host, most := range map[string]int{
+		"rp-%d.example": defaultMaxConcurrentRequests / fetchingRequests, "host-%d.rp.example": defaultMaxConcurrentRequests / fetchingOfASite,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSlow(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+			results := make(chan error, 2*most)
+			get := func(i int) {
+				_, err := s.o.get(t.Context(), "https://"+fmt.Sprintf(host, i)+"/", "")
+				results <- err
+			}
+			for i := range most {
+				go get(i)
+			}
+			synctest.Wait()
+			if len(results) > 0 {
+				t.Errorf("%s: %d of %d did not wait", host, len(results), most)
+			}
+			go get(most)
+			synctest.Wait() // in which no time passes
+			if len(results) != 1 {
+				t.Errorf("%s: one more than %d waits, too", host, most)
+			}
+			for range most + 1 {
+				if err := <-results; !errors.Is(err, errNotFetched) {
+					t.Errorf("got %v", err)
+				}
+			}
+			if s.o.fetches.users > 0 || len(s.o.fetches.sites) > 0 {
+				t.Errorf("afterwards: %d, at %d sites", s.o.fetches.users, len(s.o.fetches.sites))
+			}
+		})
+	}
+}
+
 // TestOutboundSignOutsAtOnce: they have turns of their own, and a site has a part
 // of them.
 func TestOutboundSignOutsAtOnce(t *testing.T) {

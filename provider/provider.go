@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -97,7 +96,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		strangers:       newVisitorLimit(strangerRate, strangerBurst, rate.NewLimiter(allStrangerRate, allStrangerBurst)),
 		scopes:          append([]string(nil), userScopes...), requests: cfg.Requests.withDefaults(),
 		unsignedIDTokens: cfg.InsecureUnsignedIDTokens,
-		atOnce:           newAtOnce(cmp.Or(cfg.MaxConcurrentRequests, defaultMaxConcurrentRequests)),
+		atOnce:           newAtOnce(maxConcurrentRequests(&cfg)),
 	}
 	issuer, err := url.Parse(cfg.Issuer)
 	if err != nil {
