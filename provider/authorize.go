@@ -149,6 +149,10 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		p.pageError(w, r, err)
 		return
 	}
+	if err != nil && work.begins(session.ID) {
+		p.pageError(w, r, err) // the user is not signed in either, and can send the form again
+		return
+	}
 	if err != nil {
 		p.authorizeError(w, r, a, err)
 		return

@@ -74,17 +74,39 @@ func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
 		p.refuseLogin(w, r, in, err)
 		return
 	}
-	// 4. A new session, written before anybody relies on it.
-	session, err := p.startSession(ctx, w, r, user)
+	before, err := p.currentSession(r)
 	if err != nil {
 		p.pageError(w, r, err)
 		return
 	}
-	p.rememberBrowser(w, r, user)
-	p.log.InfoContext(ctx, "signed in", "sub", user.subject, "client", in.a.client.ID)
-	// 5. On with the authorization request, in a unit of work of its own.
+	// 4. A new session. If the request can be answered at once, it is written with
+	//    what is answered.
+	work := workFrom(ctx)
+	session, value := p.newSession(user, work.now)
+	if before == nil && p.answersAtOnce(ctx, in.a, session) {
+		work.onSuccess.Sessions = append(work.onSuccess.Sessions, session.Session)
+		work.committed = append(work.committed, func() { p.sessionStarted(ctx, w, r, session, value) })
+		p.grant(ctx, w, r, in.a, session)
+		return
+	}
+	// 5. Else it is written before anybody relies on it, and the authorization request
+	//    goes on in a unit of work of its own.
+	if err := p.startSession(ctx, w, r, before, session, value); err != nil {
+		p.pageError(w, r, err)
+		return
+	}
 	ctx, _ = p.begin(r.Context())
 	p.proceed(ctx, w, r, in.a, session)
+}
+
+// answersAtOnce reports whether nothing stands between a new session and the answer. If
+// that cannot be found out, it does: proceed says so.
+func (p *Provider) answersAtOnce(ctx context.Context, a *authorization, session *ssoSession) bool {
+	if a.device != nil || a.silent() || p.needsLogin(a, session) != "" {
+		return false
+	}
+	ask, err := p.needsConsent(ctx, a, session)
+	return err == nil && !ask
 }
 
 func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request, in *interaction, status int, problem string) {

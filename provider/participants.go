@@ -23,7 +23,9 @@ type participant struct {
 // access while away (OIDC Core §11). A client that the user is signed in at
 // will hear of the session's end (Back-Channel Logout §2.3).
 func (p *Provider) bindToSession(work *work, a *authorization, session *ssoSession, grant *storage.Grant) {
-	work.onSuccess.RequireSession = session.ID
+	if !work.begins(session.ID) {
+		work.onSuccess.RequireSession = session.ID
+	}
 	grant.SessionID = session.SID
 	grant.SessionBound = !slices.Contains(a.scopes, scopeOfflineAccess)
 	if !slices.Contains(a.scopes, scopeOpenID) {

@@ -171,7 +171,7 @@ func TestSessionEndsUnderARequest(t *testing.T) {
 	}{
 		{"once", "", "", 1},
 		{"silently", "none", "login_required", 1},
-		{"twice", "", "login_required", 2},
+		{"twice", "consent", "login_required", 2},
 		{"control", "", "", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -188,15 +188,20 @@ func TestSessionEndsUnderARequest(t *testing.T) {
 				}
 				return store.Store.Commit(t.Context(), storage.Changes{At: c.At, EndSessions: []storage.Digest{c.RequireSession}})
 			}
-			page := b.Get(authorizeURL(op, online().with(params{"prompt": tt.prompt})))
-			if tt.ends > 0 && tt.prompt == "" {
-				if page.Callback != nil || page.URL.Path != "/login" {
-					t.Fatalf("no login but %d at %s", page.Status, page.URL)
+			page, logins := b.Get(authorizeURL(op, online().with(params{"prompt": tt.prompt}))), 0
+			for page.Callback == nil {
+				switch page.URL.Path {
+				case "/login":
+					logins++
+					page = b.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"})
+				case "/consent":
+					page = b.Submit(page, "allow", nil)
+				default:
+					t.Fatalf("no answer to the client but %d at %s", page.Status, page.URL)
 				}
-				page = b.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"})
 			}
-			if page.Callback == nil {
-				t.Fatalf("no answer to the client but %d at %s", page.Status, page.URL)
+			if want := min(tt.ends, 1); tt.prompt != "none" && logins != want {
+				t.Errorf("%d logins, want %d", logins, want)
 			}
 			got := page.Callback.Query()
 			if got.Get("error") != tt.wantError || got.Has("code") != (tt.wantError == "") || got.Get("state") != online()["state"] {
@@ -224,5 +229,33 @@ func TestSessionEndsUnderAConsent(t *testing.T) {
 	page = b.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"})
 	if page.URL.Path != "/consent" || !strings.Contains(page.Body, "Allow access") {
 		t.Errorf("no question but %d at %s", page.Status, page.URL)
+	}
+}
+
+// TestLoginIsAnsweredInOneCommit: where nothing stands between the login and the answer,
+// the session is written with what is issued on it, and neither without the other.
+func TestLoginIsAnsweredInOneCommit(t *testing.T) {
+	op, store := startFaulty(t, providertest.Options{})
+	providertest.NewBrowser(t).SignIn(authorizeURL(op, online()), "alice", "alice") // the consent is remembered
+	var commits []storage.Changes
+	store.setOnCommit(func(c storage.Changes) error {
+		commits = append(commits, c)
+		return nil
+	})
+	b := providertest.NewBrowser(t)
+	page := b.Get(authorizeURL(op, online()))
+	store.fail("Commit")
+	failed := b.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"})
+	if failed.Status != http.StatusServiceUnavailable || failed.Callback != nil {
+		t.Errorf("answer %d at %s; want the provider's own 503", failed.Status, failed.URL)
+	}
+	store.repair()
+	wantSession(t, op, b, false)
+	if got := b.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"}); got.Callback == nil || !got.Callback.Query().Has("code") {
+		t.Fatalf("no code but %d at %s", got.Status, got.URL)
+	}
+	wantSession(t, op, b, true)
+	if len(commits) != 1 || len(commits[0].Sessions) != 1 || len(commits[0].Grants) != 1 || len(commits[0].SessionClients) != 1 {
+		t.Errorf("%d commits, want one with session, grant and client", len(commits))
 	}
 }

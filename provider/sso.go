@@ -45,44 +45,51 @@ func (p *Provider) currentSession(r *http.Request) (*ssoSession, error) {
 	return &ssoSession{Session: record, user: u}, nil
 }
 
-// startSession signs the user in: a new cookie value in every case, so that a
-// value planted before the login is worth nothing (session fixation). The
-// public "sid" stays when the same user signs in again and it has not ended
-// meanwhile; when another does, the first is signed out, of which clients hear
-// by the back channel only. The cookie comes only after the session is stored: a
-// failure costs nobody the session they had.
-func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, u *user) (*ssoSession, error) {
-	work := workFrom(ctx)
-	before, err := p.currentSession(r)
-	if err != nil {
-		return nil, err
-	}
-	value := orderedSecret(work.now)
-	session := storage.Session{
+// newSession is a session that begins now, and its cookie's value: a new one in every
+// case, so that a value planted before the login is worth nothing (session fixation).
+func (p *Provider) newSession(u *user, now time.Time) (started *ssoSession, value string) {
+	value = orderedSecret(now)
+	return &ssoSession{user: u, Session: storage.Session{
 		ID:        secretID(value),
+		SID:       orderedID(now),
 		Subject:   u.subject,
 		ACR:       p.requests.ACRValues[0],
 		AMR:       []string{"pwd"}, // RFC 8176 §2
-		AuthTime:  work.now,
-		ExpiresAt: work.now.Add(time.Duration(p.lifetimes.Session)),
-	}
-	err = p.storeSession(ctx, before, &session)
+		AuthTime:  now,
+		ExpiresAt: now.Add(time.Duration(p.lifetimes.Session)),
+	}}, value
+}
+
+// startSession signs the user in, in the place of the browser's session before, if it
+// has one. The public "sid" stays when the same user signs in again and it has not
+// ended meanwhile; when another does, the first is signed out, of which clients hear
+// by the back channel only. The cookie comes only after the session is stored: a
+// failure costs nobody the session they had.
+func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, before, started *ssoSession, value string) error {
+	err := p.storeSession(ctx, before, &started.Session)
 	if errors.Is(err, storage.ErrEnded) {
 		// In another tab the user signed out, just now. The clients hear that this
 		// "sid" has ended, and remember it: the login begins a session of its own.
 		before = nil
-		err = p.storeSession(ctx, before, &session)
+		started.SID = orderedID(started.AuthTime)
+		err = p.storeSession(ctx, before, &started.Session)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	started := &ssoSession{Session: session, user: u}
-	p.setCookie(w, sessionCookie, value)
-	p.setBrowserState(w, started, time.Duration(p.lifetimes.Session))
-	if before != nil && before.SID != session.SID {
+	p.sessionStarted(ctx, w, r, started, value)
+	if before != nil && before.SID != started.SID {
 		p.tellByBackChannel(ctx, p.participants(ctx, before.SID))
 	}
-	return started, nil
+	return nil
+}
+
+// sessionStarted tells the browser of its new session, which is stored.
+func (p *Provider) sessionStarted(ctx context.Context, w http.ResponseWriter, r *http.Request, started *ssoSession, value string) {
+	p.setCookie(w, sessionCookie, value)
+	p.setBrowserState(w, started, time.Duration(p.lifetimes.Session))
+	p.rememberBrowser(w, r, started.user)
+	p.log.InfoContext(ctx, "signed in", "sub", started.Subject)
 }
 
 // storeSession writes a new session, in the place of the browser's one before if
@@ -90,7 +97,6 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 // ended meanwhile.
 func (p *Provider) storeSession(ctx context.Context, before *ssoSession, session *storage.Session) error {
 	ctx, work := p.begin(ctx)
-	session.SID = orderedID(work.now)
 	if before != nil {
 		if err := p.succeed(ctx, work, before, session); err != nil {
 			return err

@@ -23,6 +23,8 @@ type work struct {
 
 	onSuccess storage.Changes
 	always    storage.Changes
+	// committed is done after the request has succeeded, before its answer.
+	committed []func()
 
 	// audience is what of its grant's audience the access token of a redeemed
 	// code is for; nil for all of it (RFC 8707 §2.2).
@@ -103,7 +105,18 @@ func (w *work) commit(ctx context.Context) error {
 	changes := w.onSuccess
 	changes.RevokeGrants = append(slices.Clone(changes.RevokeGrants), w.always.RevokeGrants...)
 	changes.RevokeAccessTokens = append(slices.Clone(changes.RevokeAccessTokens), w.always.RevokeAccessTokens...)
-	return w.write(ctx, changes)
+	if err := w.write(ctx, changes); err != nil {
+		return err
+	}
+	for _, f := range w.committed {
+		f()
+	}
+	return nil
+}
+
+// begins reports whether a session begins with this request.
+func (w *work) begins(session storage.Digest) bool {
+	return slices.ContainsFunc(w.onSuccess.Sessions, func(s storage.Session) bool { return s.ID == session })
 }
 
 // abort writes only what must survive the failure of the request.
