@@ -77,17 +77,26 @@ func (p *Provider) counted(rt route, next http.HandlerFunc) http.HandlerFunc {
 // awaitBody reads a request's body, as far as a handler may, and puts what came in
 // its place. What cannot be read is for the handler to find.
 func awaitBody(r *http.Request) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return
+	const usual = 4 << 10 // bytes; a length that somebody announces may never come
+	switch {
+	case r.Body == nil || r.Body == http.NoBody:
+	case r.ContentLength > 0 && r.ContentLength <= usual:
+		come := make([]byte, r.ContentLength)
+		if n, err := io.ReadFull(r.Body, come); err != nil {
+			r.Body = &arrived{io.MultiReader(bytes.NewReader(come[:n]), r.Body), r.Body}
+			return
+		}
+		r.Body = &arrived{bytes.NewReader(come), r.Body}
+	default:
+		come, _ := io.ReadAll(io.LimitReader(r.Body, max(maxBody, maxRegistration)+1))
+		r.Body = &arrived{io.MultiReader(bytes.NewReader(come), r.Body), r.Body}
 	}
-	const atFirst = 4 << 10 // bytes; the length that somebody announces may never come
-	var come bytes.Buffer
-	come.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, atFirst)))
-	_, _ = come.ReadFrom(io.LimitReader(r.Body, max(maxBody, maxRegistration)+1))
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(&come, r.Body), r.Body}
+}
+
+// arrived is a body that is there, and closes as the one that it came from.
+type arrived struct {
+	io.Reader
+	io.Closer
 }
 
 // tooBusy answers a request that is one too many. It costs next to nothing, so it
