@@ -111,10 +111,33 @@ func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.R
 // grant issues what the request asked for and sends it to the client.
 func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Request, a *authorization, session *ssoSession) {
 	work := workFrom(ctx)
+	response, carried, err := p.issue(ctx, a, session)
+	if err != nil {
+		p.authorizeError(w, r, a, err)
+		return
+	}
+	// The response leaves only after its commit.
+	if err := work.commit(ctx); err != nil {
+		p.grantFailed(w, r, a, err, work.begins(session.ID))
+		return
+	}
+	params := response.GetParameters()
+	if params.Has("token_type") {
+		params.Set("token_type", "Bearer") // RFC 6750 §4
+		params.Set("expires_in", strconv.FormatInt(carried.expiresIn(work.now), 10))
+	}
+	a.sessionState = p.sessionState(a, session)
+	p.log.InfoContext(ctx, "authorized", "client", a.client.ID, "sub", session.Subject, "response_type", a.form.Get("response_type"))
+	p.authorizeResponse(w, r, a, params)
+}
+
+// issue has fosite make code, access token and ID token (handler/oauth2,
+// handler/openid), and collects what is to be stored.
+func (p *Provider) issue(ctx context.Context, a *authorization, session *ssoSession) (fosite.AuthorizeResponder, *grantSession, error) {
+	work := workFrom(ctx)
 	if a.request == nil { // it comes back from a page
 		if err := p.checkWithEngine(ctx, a); err != nil {
-			p.authorizeError(w, r, a, err)
-			return
+			return nil, nil, err
 		}
 	}
 	for _, scope := range a.scopes {
@@ -130,14 +153,13 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 	p.bindToSession(work, a, session, &grant)
 	carried := newGrantSession(grant, a.client.IDTokenSignedResponseAlg)
 	carried.expire(work.now, a.client.lifetimes)
-	// fosite makes code, access token and ID token (handler/oauth2, handler/openid).
 	response, err := p.oauth.authorize.NewAuthorizeResponse(ctx, a.request, carried)
-	if err != nil {
-		p.authorizeError(w, r, a, err)
-		return
-	}
-	// The response leaves only after its commit.
-	err = work.commit(ctx)
+	return response, carried, err
+}
+
+// grantFailed answers when what was issued could not be stored. signingIn says that the
+// session was to be stored with it.
+func (p *Provider) grantFailed(w http.ResponseWriter, r *http.Request, a *authorization, err error, signingIn bool) {
 	if errors.Is(err, storage.ErrEnded) && !a.pending.Again {
 		// In another tab the user signed out or in anew, just now: what the
 		// request needs is to be decided anew.
@@ -145,26 +167,12 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 		p.redirectSealed(w, r, pathResume, a.pending)
 		return
 	}
-	if err = pushedError(a, err); errors.Is(err, errPushedUsed) {
+	err = pushedError(a, err)
+	if errors.Is(err, errPushedUsed) || signingIn { // who is not signed in either can send the form again
 		p.pageError(w, r, err)
 		return
 	}
-	if err != nil && work.begins(session.ID) {
-		p.pageError(w, r, err) // the user is not signed in either, and can send the form again
-		return
-	}
-	if err != nil {
-		p.authorizeError(w, r, a, err)
-		return
-	}
-	params := response.GetParameters()
-	if params.Has("token_type") {
-		params.Set("token_type", "Bearer") // RFC 6750 §4
-		params.Set("expires_in", strconv.FormatInt(carried.expiresIn(work.now), 10))
-	}
-	a.sessionState = p.sessionState(a, session)
-	p.log.InfoContext(ctx, "authorized", "client", a.client.ID, "sub", session.Subject, "response_type", a.form.Get("response_type"))
-	p.authorizeResponse(w, r, a, params)
+	p.authorizeError(w, r, a, err)
 }
 
 // newGrant records what the user allows.

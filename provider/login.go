@@ -82,16 +82,16 @@ func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
 	// 4. A new session. If the request can be answered at once, it is written with
 	//    what is answered.
 	work := workFrom(ctx)
-	session, value := p.newSession(user, work.now)
+	session := p.newSession(user, work.now)
 	if before == nil && p.answersAtOnce(ctx, in.a, session) {
 		work.onSuccess.Sessions = append(work.onSuccess.Sessions, session.Session)
-		work.committed = append(work.committed, func() { p.sessionStarted(ctx, w, r, session, value) })
+		work.committed = append(work.committed, func() { p.sessionStarted(ctx, w, r, session) })
 		p.grant(ctx, w, r, in.a, session)
 		return
 	}
 	// 5. Else it is written before anybody relies on it, and the authorization request
 	//    goes on in a unit of work of its own.
-	if err := p.startSession(ctx, w, r, before, session, value); err != nil {
+	if err := p.startSession(ctx, w, r, before, session); err != nil {
 		p.pageError(w, r, err)
 		return
 	}

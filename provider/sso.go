@@ -23,6 +23,8 @@ const (
 type ssoSession struct {
 	storage.Session
 	user *user
+	// cookie is the value of a new session's cookie.
+	cookie string
 }
 
 // currentSession returns the browser's session, or nil if nobody is signed in.
@@ -45,19 +47,19 @@ func (p *Provider) currentSession(r *http.Request) (*ssoSession, error) {
 	return &ssoSession{Session: record, user: u}, nil
 }
 
-// newSession is a session that begins now, and its cookie's value: a new one in every
-// case, so that a value planted before the login is worth nothing (session fixation).
-func (p *Provider) newSession(u *user, now time.Time) (started *ssoSession, value string) {
-	value = orderedSecret(now)
-	return &ssoSession{user: u, Session: storage.Session{
-		ID:        secretID(value),
+// newSession is a session that begins now, with a new cookie in every case, so that a
+// value planted before the login is worth nothing (session fixation).
+func (p *Provider) newSession(u *user, now time.Time) *ssoSession {
+	cookie := orderedSecret(now)
+	return &ssoSession{user: u, cookie: cookie, Session: storage.Session{
+		ID:        secretID(cookie),
 		SID:       orderedID(now),
 		Subject:   u.subject,
 		ACR:       p.requests.ACRValues[0],
 		AMR:       []string{"pwd"}, // RFC 8176 §2
 		AuthTime:  now,
 		ExpiresAt: now.Add(time.Duration(p.lifetimes.Session)),
-	}}, value
+	}}
 }
 
 // startSession signs the user in, in the place of the browser's session before, if it
@@ -65,7 +67,7 @@ func (p *Provider) newSession(u *user, now time.Time) (started *ssoSession, valu
 // ended meanwhile; when another does, the first is signed out, of which clients hear
 // by the back channel only. The cookie comes only after the session is stored: a
 // failure costs nobody the session they had.
-func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, before, started *ssoSession, value string) error {
+func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *http.Request, before, started *ssoSession) error {
 	err := p.storeSession(ctx, before, &started.Session)
 	if errors.Is(err, storage.ErrEnded) {
 		// In another tab the user signed out, just now. The clients hear that this
@@ -77,7 +79,7 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 	if err != nil {
 		return err
 	}
-	p.sessionStarted(ctx, w, r, started, value)
+	p.sessionStarted(ctx, w, r, started)
 	if before != nil && before.SID != started.SID {
 		p.tellByBackChannel(ctx, p.participants(ctx, before.SID))
 	}
@@ -85,8 +87,8 @@ func (p *Provider) startSession(ctx context.Context, w http.ResponseWriter, r *h
 }
 
 // sessionStarted tells the browser of its new session, which is stored.
-func (p *Provider) sessionStarted(ctx context.Context, w http.ResponseWriter, r *http.Request, started *ssoSession, value string) {
-	p.setCookie(w, sessionCookie, value)
+func (p *Provider) sessionStarted(ctx context.Context, w http.ResponseWriter, r *http.Request, started *ssoSession) {
+	p.setCookie(w, sessionCookie, started.cookie)
 	p.setBrowserState(w, started, time.Duration(p.lifetimes.Session))
 	p.rememberBrowser(w, r, started.user)
 	p.log.InfoContext(ctx, "signed in", "sub", started.Subject)
