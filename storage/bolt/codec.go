@@ -19,7 +19,10 @@ import (
 // packed is the first byte of a packed record. JSON begins with a brace.
 const packed = 1
 
-var errCutShort = errors.New("the record is cut short")
+var (
+	errCutShort = errors.New("the record is cut short")
+	errNoTime   = errors.New("not a time of the years 0 to 9999") // JSON has no others (RFC 3339 §1)
+)
 
 // encode returns a record as it is stored.
 func encode(record any) ([]byte, error) {
@@ -42,7 +45,7 @@ func encode(record any) ([]byte, error) {
 	default:
 		return json.Marshal(record)
 	}
-	return p.b, nil
+	return p.b, p.err
 }
 
 // decode reads what encode made. The record has its own memory.
@@ -238,15 +241,26 @@ func (p *packer) digest(d *storage.Digest) {
 // times are as in the expiry index; they come back in UTC.
 func (p *packer) times(fields ...*time.Time) {
 	for _, t := range fields {
-		if !p.reading {
+		if p.reading {
+			*t = p.instant()
+		} else {
 			p.b = appendInstant(p.b, *t)
-			continue
 		}
-		instant := []byte(p.take(instantSize))
-		if p.err != nil {
-			return
+		if year := t.UTC().Year(); p.err == nil && (year < 0 || year > 9999) {
+			p.err = errNoTime
 		}
-		seconds := int64(binary.BigEndian.Uint64(instant) ^ (math.MaxInt64 + 1)) //nolint:gosec // the bits are meant
-		*t = time.Unix(seconds, int64(binary.BigEndian.Uint32(instant[8:]))).UTC()
 	}
+}
+
+func (p *packer) instant() time.Time {
+	instant := []byte(p.take(instantSize))
+	if p.err != nil {
+		return time.Time{}
+	}
+	nanoseconds := binary.BigEndian.Uint32(instant[8:])
+	if nanoseconds >= 1e9 {
+		p.err = errNoTime
+	}
+	seconds := int64(binary.BigEndian.Uint64(instant) ^ (math.MaxInt64 + 1)) //nolint:gosec // the bits are meant
+	return time.Unix(seconds, int64(nanoseconds)).UTC()
 }

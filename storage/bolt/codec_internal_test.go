@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"testing"
@@ -93,6 +94,31 @@ func TestCodecKeepsNil(t *testing.T) {
 	got, err := decode[storage.Grant](grants, value)
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// TestCodecRefusesTimes that JSON has not: whoever reads the file in it (Dump) must be
+// able to write them.
+func TestCodecRefusesTimes(t *testing.T) {
+	once := storage.Once{ID: storage.DigestOf("x"), ExpiresAt: time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)}
+	value, err := encode(once)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := len(value) - instantSize
+	for name, instant := range map[string][]byte{
+		"the year 10000":         appendInstant(nil, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)),
+		"the year -1":            appendInstant(nil, time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC)),
+		"a second of too many":   append(appendInstant(nil, once.ExpiresAt)[:8], 0x3b, 0x9a, 0xca, 0),
+		"the end of all seconds": append(bytes.Repeat([]byte{0xff}, 8), 0, 0, 0, 0),
+	} {
+		if got, err := decode[storage.Once](onces, append(value[:end:end], instant...)); err == nil {
+			t.Errorf("%s: decoded as %s", name, got.ExpiresAt)
+		}
+	}
+	once.ExpiresAt = once.ExpiresAt.Add(1)
+	if _, err := encode(once); err == nil {
+		t.Error("the year 10000 was encoded")
 	}
 }
 

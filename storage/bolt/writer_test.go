@@ -353,6 +353,8 @@ func TestRefusesWhatCannotBeWritten(t *testing.T) {
 		},
 		"decision in the year 10000":   {At: never, DecideDevice: &storage.DeviceDecision{ID: storage.DigestOf("x")}},
 		"client of the year 10000":     {Clients: []storage.Client{{ID: "x", CreatedAt: never}}},
+		"identifier until 10000":       {Once: []storage.Once{{ID: storage.DigestOf("x"), ExpiresAt: never}}},
+		"session until 10000":          {Sessions: []storage.Session{{ID: storage.DigestOf("x"), ExpiresAt: never}}},
 		"revocation in the year 10000": {At: never, RevokeGrants: []string{"grant"}},
 	} {
 		if err := s.Commit(t.Context(), c); err == nil || strings.Contains(err.Error(), "write store") {
