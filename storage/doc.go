@@ -6,8 +6,10 @@
 //
 //	records.go   the records
 //	storage.go   Store, Changes (a request's unit of work), the errors
+//	sweep.go     how a store removes in the background what has expired
 //	bolt/        the embedded store, the default
 //	postgres/    the store that replicas share
+//	internal/ordered  keys and times as bytes, for both
 //	storagetest/ the contract that every store passes, and a reference model
 //
 // # How a code is redeemed exactly once

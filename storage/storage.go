@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -30,6 +31,8 @@ var (
 	ErrFull = errors.New("full")
 	// ErrInUse says that another process holds the store.
 	ErrInUse = errors.New("in use by another process")
+	// ErrBroken says that a store writes no more. It has told its log when it broke.
+	ErrBroken = errors.New("the store stopped writing after a failure; it has to be opened again")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store is closed")
 )
@@ -205,6 +208,21 @@ type Changes struct {
 	DeleteClients   []string
 	DeleteConsents  []ConsentID
 	DeleteKeys      []string
+}
+
+// CheckTime refuses Changes that stamp a record without saying when: a zero
+// UsedAt would leave a redeemed code unused. Stores call it.
+func (c *Changes) CheckTime() error {
+	stamps := !c.RedeemCode.IsZero() || !c.RotateRefreshToken.IsZero() ||
+		c.DecideDevice != nil || !c.RedeemDeviceCode.IsZero() ||
+		len(c.RevokeGrants)+len(c.RevokeAccessTokens)+len(c.SignOut)+len(c.PollDeviceCodes) > 0
+	if stamps && c.At.IsZero() {
+		return errors.New("changes without a time")
+	}
+	if _, err := c.At.MarshalJSON(); err != nil {
+		return fmt.Errorf("changes: %w", err)
+	}
+	return nil
 }
 
 // Empty reports whether there is nothing to commit.

@@ -86,7 +86,7 @@ func Open(path string, o *Options) (*Store, error) {
 	}
 	go s.write()
 	if o.SweepInterval > 0 {
-		s.sweeping.Go(func() { s.sweepEvery(sweepCtx, o.SweepInterval) })
+		s.sweeping.Go(func() { storage.SweepEvery(sweepCtx, s, o.SweepInterval, s.logger) })
 	}
 	return s, nil
 }

@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // kind is a bucket of records, as one byte in the keys of the expiry index.
@@ -93,29 +93,6 @@ func (k kind) String() string {
 	}
 }
 
-func digestKey(id storage.Digest) []byte {
-	if id.IsZero() {
-		return nil
-	}
-	return id[:]
-}
-
-func consentKey(id storage.ConsentID) []byte { return pairKey(id.Subject, id.ClientID) }
-
-func sessionClientKey(sid, clientID string) []byte {
-	if sid == "" || clientID == "" {
-		return nil
-	}
-	return pairKey(sid, clientID)
-}
-
-// pairKey puts the length first, so that no two pairs share a key, and those
-// with one first name, pairKey(first, ""), begin alike.
-func pairKey(first, second string) []byte {
-	key := binary.BigEndian.AppendUint16(nil, uint16(len(first))) //nolint:gosec // prepare refuses names of more than maxKey bytes
-	return append(append(key, first...), second...)
-}
-
 // tx is a transaction that knows the bucket map.
 type tx struct {
 	*bbolt.Tx
@@ -150,7 +127,7 @@ func recordOf(k kind, value []byte) (record any, key []byte, err error) {
 	case grants:
 		return recordAs(k, value, func(g storage.Grant) []byte { return []byte(g.ID) })
 	case consents:
-		return recordAs(k, value, func(c storage.Consent) []byte { return consentKey(c.ConsentID) })
+		return recordAs(k, value, func(c storage.Consent) []byte { return ordered.Consent(c.ConsentID) })
 	case keys:
 		return recordAs(k, value, func(k storage.Key) []byte { return []byte(k.ID) })
 	case clients:
@@ -162,7 +139,7 @@ func recordOf(k kind, value []byte) (record any, key []byte, err error) {
 	case deviceCodes:
 		return recordAs(k, value, func(d storage.DeviceCode) []byte { return d.ID[:] })
 	case sessionClients:
-		return recordAs(k, value, func(c storage.SessionClient) []byte { return sessionClientKey(c.SID, c.ClientID) })
+		return recordAs(k, value, func(c storage.SessionClient) []byte { return ordered.SessionClient(c.SID, c.ClientID) })
 	default:
 		return nil, nil, fmt.Errorf("no such kind of record: %d", k)
 	}

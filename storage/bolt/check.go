@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // maxProblems is how many problems Check tells.
@@ -65,10 +66,10 @@ var indexes = []struct {
 	record func(key, value []byte) (kind, []byte)
 }{
 	{expiryBucket, func(key, _ []byte) (kind, []byte) {
-		if len(key) <= instantSize {
+		if len(key) <= ordered.InstantSize {
 			return 0, nil
 		}
-		return kind(key[instantSize]), key[instantSize+1:]
+		return kind(key[ordered.InstantSize]), key[ordered.InstantSize+1:]
 	}},
 	{sessionGrantBucket, func(key, _ []byte) (kind, []byte) { return grants, secondOf(key) }},
 	{sidBucket, func(key, _ []byte) (kind, []byte) { return sessions, secondOf(key) }},
@@ -76,7 +77,7 @@ var indexes = []struct {
 	{originBucket, func(key, _ []byte) (kind, []byte) { return clients, secondOf(key) }},
 }
 
-// secondOf is the second part of a pairKey, nil if it has none.
+// secondOf is the second part of a ordered.Pair, nil if it has none.
 func secondOf(key []byte) []byte {
 	if len(key) < 2 || len(key) < 2+int(binary.BigEndian.Uint16(key)) {
 		return nil

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // Records that every flow writes and reads are packed: their fields one after the
@@ -244,7 +244,7 @@ func (p *packer) times(fields ...*time.Time) {
 		if p.reading {
 			*t = p.instant()
 		} else {
-			p.b = appendInstant(p.b, *t)
+			p.b = ordered.AppendInstant(p.b, *t)
 		}
 		if year := t.UTC().Year(); p.err == nil && (year < 0 || year > 9999) {
 			p.err = errNoTime
@@ -253,14 +253,13 @@ func (p *packer) times(fields ...*time.Time) {
 }
 
 func (p *packer) instant() time.Time {
-	instant := []byte(p.take(instantSize))
+	instant := []byte(p.take(ordered.InstantSize))
 	if p.err != nil {
 		return time.Time{}
 	}
-	nanoseconds := binary.BigEndian.Uint32(instant[8:])
-	if nanoseconds >= 1e9 {
+	t, err := ordered.Time(instant)
+	if err != nil {
 		p.err = errNoTime
 	}
-	seconds := int64(binary.BigEndian.Uint64(instant) ^ (math.MaxInt64 + 1)) //nolint:gosec // the bits are meant
-	return time.Unix(seconds, int64(nanoseconds)).UTC()
+	return t
 }

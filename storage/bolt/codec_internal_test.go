@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // fill gives every field of a record a value of its own, so that one which the codec
@@ -105,11 +106,11 @@ func TestCodecRefusesTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := len(value) - instantSize
+	end := len(value) - ordered.InstantSize
 	for name, instant := range map[string][]byte{
-		"the year 10000":         appendInstant(nil, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)),
-		"the year -1":            appendInstant(nil, time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC)),
-		"a second of too many":   append(appendInstant(nil, once.ExpiresAt)[:8], 0x3b, 0x9a, 0xca, 0),
+		"the year 10000":         ordered.AppendInstant(nil, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)),
+		"the year -1":            ordered.AppendInstant(nil, time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC)),
+		"a second of too many":   append(ordered.AppendInstant(nil, once.ExpiresAt)[:8], 0x3b, 0x9a, 0xca, 0),
 		"the end of all seconds": append(bytes.Repeat([]byte{0xff}, 8), 0, 0, 0, 0),
 	} {
 		if got, err := decode[storage.Once](onces, append(value[:end:end], instant...)); err == nil {

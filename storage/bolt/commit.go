@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // commit is the work of one storage.Changes.
@@ -236,7 +237,7 @@ func (w *commit) upsert(t *tx) error {
 // allow adds consents to those that are there.
 func (w *commit) allow(t *tx) error {
 	for _, more := range w.Consents {
-		key := consentKey(more.ConsentID)
+		key := ordered.Consent(more.ConsentID)
 		before, err := get[storage.Consent](t, consents, key)
 		if err == nil {
 			more = before.With(more)

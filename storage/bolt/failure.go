@@ -9,6 +9,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/oidclab/oidclab/storage"
 )
 
 // What a failed write leaves behind.
@@ -29,9 +31,6 @@ import (
 //
 // Open makes the disk's state and the one that is read the same again: settle.
 
-// errBroken is the answer of a store that writes no more.
-var errBroken = errors.New("the store stopped writing after a failure; it has to be opened again")
-
 // failure is why a store writes no more.
 type failure struct {
 	cause error
@@ -42,7 +41,7 @@ type failure struct {
 // broken returns why the store writes no more, nil if it does.
 func (s *Store) broken() error {
 	if f := s.failed.Load(); f != nil {
-		return fmt.Errorf("%w: %w", errBroken, f.cause)
+		return fmt.Errorf("%w: %w", storage.ErrBroken, f.cause)
 	}
 	return nil
 }

@@ -1,31 +1,19 @@
 package bolt
 
 import (
-	"encoding/binary"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // The expiry index.
 
 var expiryBucket = []byte("expiry")
 
-// instantSize is the length of an instant in a key.
-const instantSize = 8 + 4
-
-// appendInstant appends a time so that bytes compare as times do, for every
-// time that Go can express: UnixNano would end in 2262.
-func appendInstant(b []byte, t time.Time) []byte {
-	// Flipping the sign bit puts negative seconds before positive ones.
-	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^(math.MaxInt64+1)) //nolint:gosec // the bits are meant
-	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))          //nolint:gosec // below 1e9
-}
-
 func indexKey(expires time.Time, k kind, key []byte) []byte {
-	return append(append(appendInstant(nil, expires), byte(k)), key...)
+	return append(append(ordered.AppendInstant(nil, expires), byte(k)), key...)
 }
 
 // index notes when a record expires; a zero time is never.
@@ -81,7 +69,7 @@ func grantEntries(g storage.Grant) []entry {
 	if g.SessionID == "" {
 		return nil
 	}
-	return []entry{{sessionGrantBucket, pairKey(g.SessionID, g.ID), []byte{}}}
+	return []entry{{sessionGrantBucket, ordered.Pair(g.SessionID, g.ID), []byte{}}}
 }
 
 // sessionEntries are where a "sid" finds its session, none for a session without
@@ -90,14 +78,14 @@ func sessionEntries(s storage.Session) []entry {
 	if s.SID == "" {
 		return nil
 	}
-	return []entry{{sidBucket, pairKey(s.SID, string(s.ID[:])), []byte{}}}
+	return []entry{{sidBucket, ordered.Pair(s.SID, string(s.ID[:])), []byte{}}}
 }
 
 // clientEntries are where origins find their client.
 func clientEntries(c storage.Client) (all []entry) {
 	for i, origin := range c.Origins {
 		if !slices.Contains(c.Origins[:i], origin) {
-			all = append(all, entry{originBucket, pairKey(origin, c.ID), []byte{}})
+			all = append(all, entry{originBucket, ordered.Pair(origin, c.ID), []byte{}})
 		}
 	}
 	return all
@@ -106,7 +94,7 @@ func clientEntries(c storage.Client) (all []entry) {
 // sessionsOf returns the keys of the sessions of a "sid": more than one if two
 // took the place of the same one at once.
 func (t *tx) sessionsOf(sid string) (ids [][]byte) {
-	prefix := pairKey(sid, "")
+	prefix := ordered.Pair(sid, "")
 	for _, key := range t.keysUnder(sidBucket, prefix) {
 		ids = append(ids, key[len(prefix):])
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // maxKey is the longest identifier; bbolt's own limit is 32 KiB.
@@ -35,7 +36,7 @@ func prepare(c storage.Changes) (*commit, error) {
 	p.insertOthers()
 	p.replace()
 	p.checkConsents()
-	return p.commit, errors.Join(append(p.errs, checkAt(&c))...)
+	return p.commit, errors.Join(append(p.errs, c.CheckTime())...)
 }
 
 // preparation is a commit that comes to be.
@@ -69,29 +70,29 @@ func (p *preparation) insertGrants() {
 		p.inserts = append(p.inserts, p.row(row{kind: grants, key: []byte(g.ID), expires: g.ExpiresAt, entries: grantEntries(g)}, g))
 	}
 	for _, x := range p.Codes {
-		p.inserts = append(p.inserts, p.row(row{kind: codes, key: digestKey(x.ID), grantID: x.GrantID}, x))
+		p.inserts = append(p.inserts, p.row(row{kind: codes, key: ordered.Digest(x.ID), grantID: x.GrantID}, x))
 	}
 	for _, a := range p.AccessTokens {
-		p.inserts = append(p.inserts, p.row(row{kind: accessTokens, key: digestKey(a.ID), grantID: a.GrantID, expires: a.ExpiresAt}, a))
+		p.inserts = append(p.inserts, p.row(row{kind: accessTokens, key: ordered.Digest(a.ID), grantID: a.GrantID, expires: a.ExpiresAt}, a))
 	}
 	for _, r := range p.RefreshTokens {
-		p.inserts = append(p.inserts, p.row(row{kind: refreshTokens, key: digestKey(r.ID), grantID: r.GrantID}, r))
+		p.inserts = append(p.inserts, p.row(row{kind: refreshTokens, key: ordered.Digest(r.ID), grantID: r.GrantID}, r))
 	}
 }
 
 // insertOthers prepares what else must be new.
 func (p *preparation) insertOthers() {
 	for _, x := range p.Once {
-		p.onces = append(p.onces, p.row(row{kind: onces, key: digestKey(x.ID), expires: x.ExpiresAt}, x))
+		p.onces = append(p.onces, p.row(row{kind: onces, key: ordered.Digest(x.ID), expires: x.ExpiresAt}, x))
 	}
 	for _, x := range p.Clients {
 		p.inserts = append(p.inserts, p.client(x))
 	}
 	for _, r := range p.PushedRequests {
-		p.inserts = append(p.inserts, p.row(row{kind: pushedRequests, key: digestKey(r.ID), expires: r.ExpiresAt}, r))
+		p.inserts = append(p.inserts, p.row(row{kind: pushedRequests, key: ordered.Digest(r.ID), expires: r.ExpiresAt}, r))
 	}
 	for _, d := range p.DeviceCodes {
-		r := row{kind: deviceCodes, key: digestKey(d.ID), expires: d.ExpiresAt, entries: deviceCodeEntries(d)}
+		r := row{kind: deviceCodes, key: ordered.Digest(d.ID), expires: d.ExpiresAt, entries: deviceCodeEntries(d)}
 		p.inserts = append(p.inserts, p.row(r, d))
 	}
 }
@@ -102,10 +103,10 @@ func (p *preparation) replace() {
 		p.upserts = append(p.upserts, p.client(x))
 	}
 	for _, s := range p.Sessions {
-		p.upserts = append(p.upserts, p.row(row{kind: sessions, key: digestKey(s.ID), expires: s.ExpiresAt, entries: sessionEntries(s)}, s))
+		p.upserts = append(p.upserts, p.row(row{kind: sessions, key: ordered.Digest(s.ID), expires: s.ExpiresAt, entries: sessionEntries(s)}, s))
 	}
 	for _, x := range p.SessionClients {
-		p.upserts = append(p.upserts, p.row(row{kind: sessionClients, key: sessionClientKey(x.SID, x.ClientID), expires: x.ExpiresAt}, x))
+		p.upserts = append(p.upserts, p.row(row{kind: sessionClients, key: ordered.SessionClient(x.SID, x.ClientID), expires: x.ExpiresAt}, x))
 	}
 	for _, k := range p.Keys {
 		p.upserts = append(p.upserts, p.row(row{kind: keys, key: []byte(k.ID)}, k))
@@ -123,21 +124,6 @@ func (p *preparation) client(c storage.Client) row {
 // depends on what is there, so it is encoded in the transaction.
 func (p *preparation) checkConsents() {
 	for _, c := range p.Consents {
-		p.row(row{kind: consents, key: consentKey(c.ConsentID)}, c)
+		p.row(row{kind: consents, key: ordered.Consent(c.ConsentID)}, c)
 	}
-}
-
-// checkAt refuses Changes that stamp a record without saying when: a zero
-// UsedAt would leave a redeemed code unused.
-func checkAt(c *storage.Changes) error {
-	stamps := !c.RedeemCode.IsZero() || !c.RotateRefreshToken.IsZero() ||
-		c.DecideDevice != nil || !c.RedeemDeviceCode.IsZero() ||
-		len(c.RevokeGrants)+len(c.RevokeAccessTokens)+len(c.SignOut)+len(c.PollDeviceCodes) > 0
-	if stamps && c.At.IsZero() {
-		return errors.New("changes without a time")
-	}
-	if _, err := c.At.MarshalJSON(); err != nil {
-		return fmt.Errorf("changes: %w", err)
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // view runs f in a read transaction, on committed state.
@@ -115,7 +116,7 @@ func (s *Store) Session(ctx context.Context, id storage.Digest) (storage.Session
 
 // Consent implements storage.Store.
 func (s *Store) Consent(ctx context.Context, subject, clientID string) (storage.Consent, error) {
-	key := consentKey(storage.ConsentID{Subject: subject, ClientID: clientID})
+	key := ordered.Consent(storage.ConsentID{Subject: subject, ClientID: clientID})
 	return read[storage.Consent](ctx, s, consents, key)
 }
 
@@ -123,7 +124,7 @@ func (s *Store) Consent(ctx context.Context, subject, clientID string) (storage.
 func (s *Store) SessionClients(ctx context.Context, sid string) ([]storage.SessionClient, error) {
 	var all []storage.SessionClient
 	err := s.view(ctx, func(t *tx) error {
-		for _, key := range t.keysUnder(sessionClients.bucket(), pairKey(sid, "")) {
+		for _, key := range t.keysUnder(sessionClients.bucket(), ordered.Pair(sid, "")) {
 			client, err := get[storage.SessionClient](t, sessionClients, key)
 			if err != nil {
 				return err
@@ -154,7 +155,7 @@ func (s *Store) Clients(ctx context.Context) ([]storage.Client, error) {
 func (s *Store) HasOrigin(ctx context.Context, origin string) (has bool, err error) {
 	err = s.view(ctx, func(t *tx) error {
 		if origin != "" && len(origin) <= maxKey {
-			prefix := pairKey(origin, "")
+			prefix := ordered.Pair(origin, "")
 			key, _ := t.Bucket(originBucket).Cursor().Seek(prefix)
 			has = bytes.HasPrefix(key, prefix)
 		}

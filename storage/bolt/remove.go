@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // revoke is the part of phase two that stamps what ends but stays.
@@ -63,7 +64,7 @@ func (w *commit) signOut(t *tx) error {
 				return err
 			}
 		}
-		prefix := pairKey(sid, "")
+		prefix := ordered.Pair(sid, "")
 		for _, key := range t.keysUnder(sessionGrantBucket, prefix) {
 			grantID := string(key[len(prefix):])
 			if err := revokeGrant(t, grantID, w.At, func(g storage.Grant) bool { return g.SessionBound }); err != nil {
@@ -88,7 +89,7 @@ func (w *commit) delete(t *tx) error {
 		}
 	}
 	for _, id := range w.DeleteConsents {
-		if err := t.remove(consents, consentKey(id)); err != nil {
+		if err := t.remove(consents, ordered.Consent(id)); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 const (
@@ -16,8 +17,6 @@ const (
 	maxSweep = 256
 	// maxRest is about what such a transaction takes without a disk.
 	maxRest = 3 * time.Millisecond
-	// backgroundLimit bounds one sweep in the background.
-	backgroundLimit = 100_000
 )
 
 // Sweep implements storage.Store. It goes through the writer in small
@@ -44,29 +43,6 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error
 	}
 }
 
-// sweepEvery sweeps until ctx ends.
-func (s *Store) sweepEvery(ctx context.Context, interval time.Duration) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-ticker.C:
-			n, err := s.Sweep(ctx, now, backgroundLimit)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case errors.Is(err, errBroken): // said when it broke
-			case err != nil:
-				s.logger.ErrorContext(ctx, "sweep failed", "error", err)
-			case n > 0:
-				s.logger.DebugContext(ctx, "expired records removed", "count", n)
-			}
-		}
-	}
-}
-
 // sweep is the work of one transaction of a sweep.
 type sweep struct {
 	now   time.Time
@@ -87,10 +63,10 @@ type record struct {
 
 // check walks the index from its earliest entry to now.
 func (w *sweep) check(t *tx) error {
-	end := appendInstant(nil, w.now)
+	end := ordered.AppendInstant(nil, w.now)
 	cursor := t.Bucket(expiryBucket).Cursor()
 	for entry, _ := cursor.First(); entry != nil; entry, _ = cursor.Next() {
-		if bytes.Compare(entry[:instantSize], end) >= 0 {
+		if bytes.Compare(entry[:ordered.InstantSize], end) >= 0 {
 			return nil
 		}
 		if len(w.expired) >= w.limit {
@@ -103,7 +79,7 @@ func (w *sweep) check(t *tx) error {
 		// The key is bbolt's memory, and is needed after the cursor moved on.
 		entry = bytes.Clone(entry)
 		w.index = append(w.index, entry)
-		r := record{kind: kind(entry[instantSize]), key: entry[instantSize+1:]}
+		r := record{kind: kind(entry[ordered.InstantSize]), key: entry[ordered.InstantSize+1:]}
 		expires, err := r.expires(t)
 		if errors.Is(err, storage.ErrNotFound) {
 			continue
@@ -113,7 +89,7 @@ func (w *sweep) check(t *tx) error {
 		}
 		// The record has the last word: an entry that it has outlived goes
 		// alone.
-		if bytes.Equal(appendInstant(nil, expires), entry[:instantSize]) {
+		if bytes.Equal(ordered.AppendInstant(nil, expires), entry[:ordered.InstantSize]) {
 			w.expired = append(w.expired, r)
 		}
 	}

@@ -75,7 +75,7 @@ func (s *Store) write() {
 // logFailure says that a transaction failed. That a broken store takes no more
 // was said when it broke.
 func (s *Store) logFailure(err error, requests int) {
-	if errors.Is(err, errBroken) {
+	if errors.Is(err, storage.ErrBroken) {
 		return
 	}
 	attributes := []any{"error", err, "requests", requests}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // apply queues what is written. After a refusal that only revokes what a reuse
@@ -95,9 +96,9 @@ func (w *commit) allow(b *pgx.Batch) error {
 			return fmt.Errorf("%s: %w", consents, err)
 		}
 		if _, there := w.consents[id]; there {
-			b.Queue(updateConsent, consentKey(id), value)
+			b.Queue(updateConsent, ordered.Consent(id), value)
 		} else {
-			b.Queue(consents.insert, [][]byte{consentKey(id)}, [][]byte{value})
+			b.Queue(consents.insert, [][]byte{ordered.Consent(id)}, [][]byte{value})
 		}
 	}
 	return nil

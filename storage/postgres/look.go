@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // found is what look found. Its rows stay as they are until the transaction
@@ -200,7 +201,7 @@ func (w *commit) lookAtConsents(b *pgx.Batch) {
 	}
 	var ids [][]byte
 	for _, c := range w.Consents {
-		ids = append(ids, consentKey(c.ConsentID))
+		ids = append(ids, ordered.Consent(c.ConsentID))
 	}
 	b.Queue(lockConsents, ids).Query(func(rows pgx.Rows) error {
 		return each(rows, func() error {

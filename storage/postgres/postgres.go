@@ -84,7 +84,7 @@ func Open(ctx context.Context, url string, o *Options) (*Store, error) {
 		return nil, fmt.Errorf("store %s: %w", name, err)
 	}
 	if o.SweepInterval > 0 {
-		s.sweeping.Go(func() { s.sweepEvery(sweepCtx, o.SweepInterval) })
+		s.sweeping.Go(func() { storage.SweepEvery(sweepCtx, s, o.SweepInterval, s.logger) })
 	}
 	return s, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // maxKey is the longest identifier; PostgreSQL indexes no more than 2,704 bytes.
@@ -38,7 +39,7 @@ func prepare(c storage.Changes) (*commit, error) {
 	p.insertOthers()
 	p.replace()
 	p.checkConsents()
-	return p.commit, errors.Join(append(p.errs, checkAt(&c))...)
+	return p.commit, errors.Join(append(p.errs, c.CheckTime())...)
 }
 
 // preparation is a commit that comes to be.
@@ -82,15 +83,15 @@ func (p *preparation) insertGrants() {
 		p.inserts = append(p.inserts, p.row(grants, g, []byte(g.ID), instant(g.ExpiresAt), boundTo, instant(g.RevokedAt)))
 	}
 	for _, x := range p.Codes {
-		r := p.row(codes, x, digestKey(x.ID), nil, []byte(x.GrantID), instant(x.UsedAt))
+		r := p.row(codes, x, ordered.Digest(x.ID), nil, []byte(x.GrantID), instant(x.UsedAt))
 		p.inserts = append(p.inserts, r.of(x.GrantID))
 	}
 	for _, a := range p.AccessTokens {
-		r := p.row(accessTokens, a, digestKey(a.ID), instant(a.ExpiresAt), []byte(a.GrantID), instant(a.RevokedAt))
+		r := p.row(accessTokens, a, ordered.Digest(a.ID), instant(a.ExpiresAt), []byte(a.GrantID), instant(a.RevokedAt))
 		p.inserts = append(p.inserts, r.of(a.GrantID))
 	}
 	for _, x := range p.RefreshTokens {
-		r := p.row(refreshTokens, x, digestKey(x.ID), nil, []byte(x.GrantID), instant(x.UsedAt))
+		r := p.row(refreshTokens, x, ordered.Digest(x.ID), nil, []byte(x.GrantID), instant(x.UsedAt))
 		p.inserts = append(p.inserts, r.of(x.GrantID))
 	}
 }
@@ -98,16 +99,16 @@ func (p *preparation) insertGrants() {
 // insertOthers prepares what else must be new.
 func (p *preparation) insertOthers() {
 	for _, x := range p.Once {
-		p.onces = append(p.onces, p.check(row{table: identifiers, values: [][]byte{digestKey(x.ID), instant(x.ExpiresAt)}}))
+		p.onces = append(p.onces, p.check(row{table: identifiers, values: [][]byte{ordered.Digest(x.ID), instant(x.ExpiresAt)}}))
 	}
 	for _, x := range p.Clients {
 		p.inserts = append(p.inserts, p.client(x))
 	}
 	for _, r := range p.PushedRequests {
-		p.inserts = append(p.inserts, p.row(pushedRequests, r, digestKey(r.ID), instant(r.ExpiresAt)))
+		p.inserts = append(p.inserts, p.row(pushedRequests, r, ordered.Digest(r.ID), instant(r.ExpiresAt)))
 	}
 	for _, d := range p.DeviceCodes {
-		p.inserts = append(p.inserts, p.row(deviceCodes, d, digestKey(d.ID), instant(d.ExpiresAt),
+		p.inserts = append(p.inserts, p.row(deviceCodes, d, ordered.Digest(d.ID), instant(d.ExpiresAt),
 			[]byte(d.UserCode), instant(d.DecidedAt), nullable(d.GrantID), instant(d.UsedAt), instant(d.LastPollAt)))
 	}
 }
@@ -119,10 +120,10 @@ func (p *preparation) replace() {
 		p.upserts = append(p.upserts, p.client(x))
 	}
 	for _, s := range p.Sessions {
-		p.upserts = append(p.upserts, p.row(sessions, s, digestKey(s.ID), instant(s.ExpiresAt), nullable(s.SID)))
+		p.upserts = append(p.upserts, p.row(sessions, s, ordered.Digest(s.ID), instant(s.ExpiresAt), nullable(s.SID)))
 	}
 	for _, x := range p.SessionClients {
-		p.upserts = append(p.upserts, p.row(sessionClients, x, sessionClientKey(x.SID, x.ClientID), instant(x.ExpiresAt)))
+		p.upserts = append(p.upserts, p.row(sessionClients, x, ordered.SessionClient(x.SID, x.ClientID), instant(x.ExpiresAt)))
 	}
 	for _, k := range p.Keys {
 		p.upserts = append(p.upserts, p.row(keys, k, []byte(k.ID)))
@@ -154,7 +155,7 @@ func (p *preparation) client(c storage.Client) row {
 func originsOf(c storage.Client) (rows []row) {
 	for i, origin := range c.Origins {
 		if !slices.Contains(c.Origins[:i], origin) {
-			rows = append(rows, row{table: clientOrigins, values: [][]byte{pairKey(origin, c.ID), []byte(c.ID)}})
+			rows = append(rows, row{table: clientOrigins, values: [][]byte{ordered.Pair(origin, c.ID), []byte(c.ID)}})
 		}
 	}
 	return rows
@@ -164,7 +165,7 @@ func originsOf(c storage.Client) (rows []row) {
 // depends on what is there, so it is encoded in the transaction.
 func (p *preparation) checkConsents() {
 	for _, c := range p.Consents {
-		p.row(consents, c, consentKey(c.ConsentID))
+		p.row(consents, c, ordered.Consent(c.ConsentID))
 	}
 }
 
@@ -188,19 +189,4 @@ func (r row) identities() []identity {
 		all = append(all, identity{identityKind{r.table, true}, string(r.values[userCodeColumn])})
 	}
 	return all
-}
-
-// checkAt refuses Changes that stamp a record without saying when: a zero
-// UsedAt would leave a redeemed code unused.
-func checkAt(c *storage.Changes) error {
-	stamps := !c.RedeemCode.IsZero() || !c.RotateRefreshToken.IsZero() ||
-		c.DecideDevice != nil || !c.RedeemDeviceCode.IsZero() ||
-		len(c.RevokeGrants)+len(c.RevokeAccessTokens)+len(c.SignOut)+len(c.PollDeviceCodes) > 0
-	if stamps && c.At.IsZero() {
-		return errors.New("changes without a time")
-	}
-	if _, err := c.At.MarshalJSON(); err != nil {
-		return fmt.Errorf("changes: %w", err)
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
 
 // row reads one row into dest.
@@ -121,7 +122,7 @@ func (s *Store) Session(ctx context.Context, id storage.Digest) (storage.Session
 
 // Consent implements storage.Store.
 func (s *Store) Consent(ctx context.Context, subject, clientID string) (storage.Consent, error) {
-	return one[storage.Consent](ctx, s, consents, selectConsent, consentKey(storage.ConsentID{Subject: subject, ClientID: clientID}))
+	return one[storage.Consent](ctx, s, consents, selectConsent, ordered.Consent(storage.ConsentID{Subject: subject, ClientID: clientID}))
 }
 
 // SessionClients implements storage.Store.
@@ -129,7 +130,7 @@ func (s *Store) SessionClients(ctx context.Context, sid string) ([]storage.Sessi
 	if len(sid) > maxKey { // nobody has one
 		sid = ""
 	}
-	return all[storage.SessionClient](ctx, s, sessionClients, selectSessionClients, pairKey(sid, ""), afterPair(sid))
+	return all[storage.SessionClient](ctx, s, sessionClients, selectSessionClients, ordered.Pair(sid, ""), afterPair(sid))
 }
 
 // Client implements storage.Store.
@@ -152,7 +153,7 @@ func (s *Store) HasOrigin(ctx context.Context, origin string) (bool, error) {
 		origin = ""
 	}
 	var n int64
-	err := s.row(ctx, clientOrigins, selectOrigins, []any{pairKey(origin, ""), afterPair(origin)}, []any{&n})
+	err := s.row(ctx, clientOrigins, selectOrigins, []any{ordered.Pair(origin, ""), afterPair(origin)}, []any{&n})
 	return n > 0, err
 }
 

@@ -1,6 +1,10 @@
 package postgres
 
-import "github.com/jackc/pgx/v5"
+import (
+	"github.com/jackc/pgx/v5"
+
+	"github.com/oidclab/oidclab/storage/internal/ordered"
+)
 
 // revoke stamps what ends but stays.
 func (w *commit) revoke(b *pgx.Batch) {
@@ -40,7 +44,7 @@ func (w *commit) delete(b *pgx.Batch) {
 	if len(w.DeleteConsents) > 0 {
 		ids := make([][]byte, 0, len(w.DeleteConsents))
 		for _, id := range w.DeleteConsents {
-			ids = append(ids, consentKey(id))
+			ids = append(ids, ordered.Consent(id))
 		}
 		b.Queue(consents.remove, ids)
 	}

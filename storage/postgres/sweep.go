@@ -14,8 +14,6 @@ const (
 	// maxSweep bounds what one transaction of a sweep removes, so that it holds
 	// nobody up for long.
 	maxSweep = 256
-	// backgroundLimit bounds one sweep in the background.
-	backgroundLimit = 100_000
 )
 
 // selectExpired finds the rows that expired first, of all tables.
@@ -105,26 +103,4 @@ func (s *Store) removeExpired(ctx context.Context, now time.Time, expired [][][]
 		return 0, err
 	}
 	return removed, nil
-}
-
-// sweepEvery sweeps until ctx ends.
-func (s *Store) sweepEvery(ctx context.Context, interval time.Duration) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-ticker.C:
-			n, err := s.Sweep(ctx, now, backgroundLimit)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err != nil:
-				s.logger.ErrorContext(ctx, "sweep failed", "error", err)
-			case n > 0:
-				s.logger.DebugContext(ctx, "expired records removed", "count", n)
-			}
-		}
-	}
 }

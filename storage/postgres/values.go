@@ -1,17 +1,13 @@
 package postgres
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/internal/ordered"
 )
-
-// instantSize is the length of an instant.
-const instantSize = 8 + 4
 
 // instant is a time in bytes that compare as times do, for every time that Go
 // can express and to the nanosecond: timestamptz has microseconds. The zero time
@@ -20,30 +16,15 @@ func instant(t time.Time) []byte {
 	if t.IsZero() {
 		return nil
 	}
-	// Flipping the sign bit puts negative seconds before positive ones.
-	b := binary.BigEndian.AppendUint64(nil, uint64(t.Unix())^(math.MaxInt64+1)) //nolint:gosec // the bits are meant
-	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))             //nolint:gosec // below 1e9
+	return ordered.AppendInstant(nil, t)
 }
 
-// timeOf is the time of an instant.
+// timeOf is the time of an instant; none is the zero time.
 func timeOf(b []byte) (time.Time, error) {
-	switch len(b) {
-	case 0:
+	if len(b) == 0 {
 		return time.Time{}, nil
-	case instantSize:
-		seconds := int64(binary.BigEndian.Uint64(b) ^ (math.MaxInt64 + 1)) //nolint:gosec // the bits are meant
-		return time.Unix(seconds, int64(binary.BigEndian.Uint32(b[8:]))).UTC(), nil
-	default:
-		return time.Time{}, fmt.Errorf("stored instant of %d bytes", len(b))
 	}
-}
-
-// digestKey is an identifier; zero is none.
-func digestKey(id storage.Digest) []byte {
-	if id.IsZero() {
-		return nil
-	}
-	return id[:]
+	return ordered.Time(b)
 }
 
 // nullable is a name; "" is NULL.
@@ -54,25 +35,9 @@ func nullable(name string) []byte {
 	return []byte(name)
 }
 
-// pairKey puts the length first, so that no two pairs share a key, and those
-// with one first name, pairKey(first, ""), begin alike.
-func pairKey(first, second string) []byte {
-	key := binary.BigEndian.AppendUint16(nil, uint16(len(first))) //nolint:gosec // prepare refuses names of more than maxKey bytes
-	return append(append(key, first...), second...)
-}
-
-func consentKey(id storage.ConsentID) []byte { return pairKey(id.Subject, id.ClientID) }
-
-func sessionClientKey(sid, clientID string) []byte {
-	if sid == "" || clientID == "" {
-		return nil
-	}
-	return pairKey(sid, clientID)
-}
-
 // afterPair is the first key behind those of pairs with this first name.
 func afterPair(first string) []byte {
-	key := pairKey(first, "")
+	key := ordered.Pair(first, "")
 	for i := len(key) - 1; ; i-- { // a length is never ff ff
 		if key[i]++; key[i] != 0 {
 			return key[:i+1]
