@@ -91,16 +91,16 @@ func (p *Provider) validate(ctx context.Context, a *authorization) error {
 
 // checkAll runs all checks but fosite's.
 func (p *Provider) checkAll(ctx context.Context, a *authorization) error {
-	for _, step := range []func(context.Context, *authorization) error{
-		p.checkClient,
-		p.resolveRequest,   // a request object or a pushed request becomes parameters
-		p.checkRedirectURI, // from here on errors are redirected
-		p.checkSource,
-		p.checkResponse, p.checkUnsupported, p.checkScope, p.checkResource,
-		p.checkProofKey, p.checkKeyBinding, // what the code will be bound to
-		p.checkOpenID, p.checkHint, p.checkClaims, p.checkACR,
+	for _, step := range []func(*Provider, context.Context, *authorization) error{
+		(*Provider).checkClient,
+		(*Provider).resolveRequest,   // a request object or a pushed request becomes parameters
+		(*Provider).checkRedirectURI, // from here on errors are redirected
+		(*Provider).checkSource,
+		(*Provider).checkResponse, (*Provider).checkUnsupported, (*Provider).checkScope, (*Provider).checkResource,
+		(*Provider).checkProofKey, (*Provider).checkKeyBinding, // what the code will be bound to
+		(*Provider).checkOpenID, (*Provider).checkHint, (*Provider).checkClaims, (*Provider).checkACR,
 	} {
-		if err := step(ctx, a); err != nil {
+		if err := step(p, ctx, a); err != nil {
 			return err
 		}
 	}
@@ -171,8 +171,8 @@ func (p *Provider) checkWithEngine(ctx context.Context, a *authorization) error 
 		"client_id", "redirect_uri", "response_type", "nonce", "prompt", "max_age",
 		"code_challenge", "code_challenge_method",
 	} {
-		if value := a.form.Get(name); value != "" {
-			form.Set(name, value)
+		if values := a.form[name]; len(values) > 0 {
+			form[name] = values
 		}
 	}
 	form.Set("scope", scopeString(a.scopes))

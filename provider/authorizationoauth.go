@@ -27,7 +27,7 @@ func (p *Provider) checkResponse(_ context.Context, a *authorization) error {
 		})
 	}
 	registered := slices.ContainsFunc(a.client.ResponseTypes, func(t string) bool {
-		return canonicalResponseType(splitSpaces(t)) == canonical
+		return t == canonical || canonicalResponseType(splitSpaces(t)) == canonical
 	})
 	if !registered {
 		return refuse(fosite.ErrUnauthorizedClient, check{
@@ -36,6 +36,10 @@ func (p *Provider) checkResponse(_ context.Context, a *authorization) error {
 		})
 	}
 	return a.checkResponseMode()
+}
+
+func multipleTypes(sec, anchor string) section {
+	return section{document: "OAuth 2.0 Multiple Response Types", url: "https://openid.net/specs/oauth-v2-multiple-response-types-1_0.html", part: sec, anchor: anchor}
 }
 
 // checkResponseMode: OAuth 2.0 Multiple Response Types §2.1, §5, JARM §2.3.
@@ -47,14 +51,14 @@ func (a *authorization) checkResponseMode() error {
 	if !slices.Contains(responseModes, raw) {
 		return refuse(fosite.ErrInvalidRequest, check{
 			What: "response_mode is not supported.", Expected: strings.Join(responseModes, ", "), Arrived: raw,
-			Section: section{"OAuth 2.0 Multiple Response Types §2.1", "https://openid.net/specs/oauth-v2-multiple-response-types-1_0.html#ResponseModes"},
+			Section: multipleTypes("2.1", "ResponseModes"),
 		})
 	}
 	mode, _ := unsignedMode(raw)
 	if mode == fosite.ResponseModeQuery && slices.ContainsFunc(a.responseTypes, isFrontChannel) {
 		return refuse(fosite.ErrInvalidRequest, check{
 			What: "response_mode=" + raw + " would put a token into the query.", Expected: "fragment or form_post", Arrived: raw,
-			Section: section{"OAuth 2.0 Multiple Response Types §5", "https://openid.net/specs/oauth-v2-multiple-response-types-1_0.html#Combinations"},
+			Section: multipleTypes("5", "Combinations"),
 		})
 	}
 	return nil
@@ -63,6 +67,9 @@ func (a *authorization) checkResponseMode() error {
 // canonicalResponseType orders a response type's values: their order has no
 // meaning (RFC 6749 §3.1.1).
 func canonicalResponseType(values []string) string {
+	if len(values) == 1 {
+		return values[0]
+	}
 	sorted := slices.Clone(values)
 	slices.Sort(sorted)
 	return strings.Join(sorted, " ")

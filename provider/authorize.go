@@ -258,16 +258,16 @@ func (p *Provider) redirectSealed(w http.ResponseWriter, r *http.Request, path s
 		p.pageError(w, r, err)
 		return
 	}
-	p.redirect(w, p.base+path+"?"+url.Values{sealedField: {sealed}}.Encode())
+	p.redirect(w, p.base+path+"?"+sealedField+"="+sealed) // base64url
 }
 
 // seal returns a pending request as it travels, if it is not too long for that.
 func (p *Provider) seal(pending pendingRequest) (string, error) {
-	sealed, err := p.sealer.seal(pending)
-	if err == nil && len(sealed) > maxSealed {
-		err = refuse(fosite.ErrInvalidRequest, check{What: "The authorization request is too long.", Section: rfc6749("10.14")})
+	sealed := p.sealer.seal(pending)
+	if len(sealed) > maxSealed {
+		return "", refuse(fosite.ErrInvalidRequest, check{What: "The authorization request is too long.", Section: rfc6749("10.14")})
 	}
-	return sealed, err
+	return sealed, nil
 }
 
 // redirect is a 303, so that a POST is never repeated at its target with the
@@ -311,5 +311,8 @@ func (p *Provider) startURL(c *client) string {
 
 // splitSpaces is a space-delimited list, RFC 6749 §3.3.
 func splitSpaces(s string) []string {
+	if s == "" {
+		return nil
+	}
 	return slices.DeleteFunc(strings.Split(s, " "), func(part string) bool { return part == "" })
 }

@@ -2,9 +2,7 @@ package provider
 
 import (
 	"bytes"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"html/template"
@@ -26,9 +24,7 @@ func (p *Provider) browserState(session *ssoSession) string {
 	if session == nil {
 		return ""
 	}
-	mac := hmac.New(sha256.New, p.browserStateKey)
-	mac.Write([]byte(session.SID))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return p.browserStates.text(session.SID)
 }
 
 // setBrowserState gives the browser the state of its session. The cookie ends

@@ -22,18 +22,43 @@ type check struct {
 	Section           section
 }
 
-// section is a place in a specification: a name for people, a link for machines.
-type section struct{ Name, URL string }
-
-func rfc(number, sec string) section {
-	return section{Name: "RFC " + number + " §" + sec, URL: "https://www.rfc-editor.org/rfc/rfc" + number + "#section-" + sec}
+// section is a place in a specification. What passes a check names its section, too, so
+// the texts are put together only where they are shown.
+type section struct {
+	rfc string // its number
+	// document and url are those of another specification.
+	document, url string
+	part, anchor  string
 }
 
-func rfc6749(sec string) section { return rfc("6749", sec) }
-func rfc7636(sec string) section { return rfc("7636", sec) }
+func rfc(number, sec string) section { return section{rfc: number, part: sec} }
+func rfc6749(sec string) section     { return rfc("6749", sec) }
+func rfc7636(sec string) section     { return rfc("7636", sec) }
 
 func oidcCore(sec, anchor string) section {
-	return section{Name: "OpenID Connect Core §" + sec, URL: "https://openid.net/specs/openid-connect-core-1_0.html#" + anchor}
+	return section{document: "OpenID Connect Core", url: "https://openid.net/specs/openid-connect-core-1_0.html", part: sec, anchor: anchor}
+}
+
+// Name is for people.
+func (s section) Name() string {
+	switch {
+	case s.rfc != "":
+		return "RFC " + s.rfc + " §" + s.part
+	case s.document != "":
+		return s.document + " §" + s.part
+	}
+	return ""
+}
+
+// URL is for machines.
+func (s section) URL() string {
+	switch {
+	case s.rfc != "":
+		return "https://www.rfc-editor.org/rfc/rfc" + s.rfc + "#section-" + s.part
+	case s.document != "":
+		return s.url + "#" + s.anchor
+	}
+	return ""
 }
 
 // refusal is a protocol error together with the check that caused it.
@@ -171,8 +196,8 @@ func (p *Provider) tokenError(w http.ResponseWriter, r *http.Request, err error)
 		w.Header().Set("WWW-Authenticate", p.challenge("Basic", e))
 	}
 	body := map[string]string{"error": e.Code, "error_description": e.Description}
-	if e.Section.URL != "" {
-		body["error_uri"] = e.Section.URL
+	if link := e.Section.URL(); link != "" {
+		body["error_uri"] = link
 	}
 	p.writeJSON(w, e.Status, body)
 }
@@ -214,7 +239,7 @@ func (p *Provider) pageError(w http.ResponseWriter, r *http.Request, err error) 
 func (p *Provider) errorPage(r *http.Request, err error) errorPage {
 	e := p.protocolError(err)
 	p.logError(r, e, err)
-	return errorPage{Status: e.Status, Code: e.Code, Description: e.Description, Section: e.Section.Name, SectionURL: e.Section.URL}
+	return errorPage{Status: e.Status, Code: e.Code, Description: e.Description, Section: e.Section.Name(), SectionURL: e.Section.URL()}
 }
 
 // logError notes a refusal. Descriptions never hold secrets; the cause is

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -25,34 +24,30 @@ var _ openid.OpenIDConnectTokenStrategy = (*idTokens)(nil)
 // fosite's handlers have put at_hash and c_hash into the session.
 func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, req fosite.Requester) (string, error) {
 	session := sessionOf(req)
-	grant, c := session.grant, clientOf(req)
+	grant, c := &session.grant, clientOf(req)
 	now := workFrom(ctx).now
 	claims, err := s.userClaims(req)
 	if err != nil {
 		return "", err
 	}
-	maps.Copy(claims, map[string]any{
-		"iss":       s.issuer,
-		"sub":       s.subjects.of(c, grant.Subject),
-		"aud":       c.ID,
-		"iat":       now.Unix(),
-		"exp":       now.Add(lifetime).Unix(),
-		"auth_time": grant.AuthTime.Unix(),
-	})
-	optional := map[string]string{
-		"acr":     grant.ACR,
-		"sid":     s.subjects.sid(c, grant.SessionID),
-		"at_hash": session.claims.AccessTokenHash,
-		"c_hash":  session.claims.CodeHash,
-	}
-	if !isRefresh(req) {
-		// OIDC Core §12.2: a refreshed ID token should not carry the nonce.
-		optional["nonce"] = grant.Nonce
-	}
-	for name, value := range optional {
+	claims["iss"] = s.issuer
+	claims["sub"] = s.subjects.of(c, grant.Subject)
+	claims["aud"] = c.ID
+	claims["iat"] = now.Unix()
+	claims["exp"] = now.Add(lifetime).Unix()
+	claims["auth_time"] = grant.AuthTime.Unix()
+	optional := func(name, value string) {
 		if value != "" {
 			claims[name] = value
 		}
+	}
+	optional("acr", grant.ACR)
+	optional("sid", s.subjects.sid(c, grant.SessionID))
+	optional("at_hash", session.claims.AccessTokenHash)
+	optional("c_hash", session.claims.CodeHash)
+	if !isRefresh(req) {
+		// OIDC Core §12.2: a refreshed ID token should not carry the nonce.
+		optional("nonce", grant.Nonce)
 	}
 	if len(grant.AMR) > 0 {
 		claims["amr"] = grant.AMR
@@ -71,7 +66,7 @@ func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, 
 // asked for by name (OIDC Core §5.5), and those of the scopes if no access token
 // will fetch them at userinfo (§5.4).
 func (s *idTokens) userClaims(req fosite.Requester) (map[string]any, error) {
-	grant, claims := sessionOf(req).grant, map[string]any{}
+	grant, claims := &sessionOf(req).grant, make(map[string]any, 16)
 	user := s.users.bySubject(grant.Subject)
 	if user == nil {
 		return claims, nil

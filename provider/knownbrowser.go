@@ -2,8 +2,6 @@ package provider
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"strings"
 	"time"
@@ -70,7 +68,5 @@ func (p *Provider) knownEntries(r *http.Request) []string {
 }
 
 func (p *Provider) knownEntry(number, username string) string {
-	mac := hmac.New(sha256.New, p.knownBrowserKey)
-	mac.Write([]byte(number + username)) // number has one length
-	return number + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))[:browserSeal]
+	return number + p.browserSeals.text(number + username)[:browserSeal] // number has one length
 }

@@ -38,7 +38,7 @@ func logoutQuery(form url.Values) url.Values {
 }
 
 func logoutSection() section {
-	return section{"OpenID Connect RP-Initiated Logout §2", "https://openid.net/specs/openid-connect-rpinitiated-1_0.html#RPLogout"}
+	return section{document: "OpenID Connect RP-Initiated Logout", url: "https://openid.net/specs/openid-connect-rpinitiated-1_0.html", part: "2", anchor: "RPLogout"}
 }
 
 // newLogoutRequest validates the parameters.

@@ -6,9 +6,7 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -32,12 +30,11 @@ const (
 // handleMark stands in a handle between the time and the rest. No part of a token has it.
 const handleMark = "~"
 
-// opaqueTokens makes and recognises them. To begin an HMAC costs more than to use it
-// again, hence the pool.
-type opaqueTokens struct{ macs *sync.Pool }
+// opaqueTokens makes and recognises them.
+type opaqueTokens struct{ macs macs }
 
 func newOpaqueTokens(key []byte) opaqueTokens {
-	return opaqueTokens{&sync.Pool{New: func() any { return hmac.New(sha512.New512_256, key) }}}
+	return opaqueTokens{newMACs(sha512.New512_256, key)}
 }
 
 // orderedBytes fills b with random bytes after the time.
@@ -67,7 +64,7 @@ func orderedSecret(now time.Time) string {
 func (o opaqueTokens) generate(now time.Time) (token, handle string) {
 	var b [opaqueSize]byte
 	orderedBytes(b[:], now)
-	token = b64.EncodeToString(b[:]) + "." + b64.EncodeToString(o.mac(b[:]))
+	token = b64.EncodeToString(b[:]) + "." + b64.EncodeToString(o.macs.sum(b[:]))
 	return token, opaqueHandle(token)
 }
 
@@ -76,15 +73,7 @@ func (o opaqueTokens) authentic(token string) bool {
 	value, mac, _ := strings.Cut(token, ".")
 	decodedValue, valueErr := b64.DecodeString(value)
 	decodedMAC, macErr := b64.DecodeString(mac)
-	return valueErr == nil && macErr == nil && len(decodedValue) > 0 && hmac.Equal(decodedMAC, o.mac(decodedValue))
-}
-
-func (o opaqueTokens) mac(value []byte) []byte {
-	mac := o.macs.Get().(hash.Hash) // made above
-	defer o.macs.Put(mac)
-	mac.Reset()
-	mac.Write(value)
-	return mac.Sum(nil)
+	return valueErr == nil && macErr == nil && len(decodedValue) > 0 && hmac.Equal(decodedMAC, o.macs.sum(decodedValue))
 }
 
 // opaqueHandle is by what an opaque token is looked up, "" for what is none: the

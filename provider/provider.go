@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -58,15 +59,15 @@ type Provider struct {
 	// clientKeys verifies what clients sign.
 	clientKeys *clientKeys
 
-	sealer  *sealer
-	csrfKey []byte
-	// knownBrowserKey is for the cookie of browsers in which somebody signed in.
-	knownBrowserKey []byte
-	// browserStateKey and checkSession are for the page at /session.
-	browserStateKey []byte
-	checkSession    checkSessionPage
-	tokens          *tokens
-	subjects        *subjects
+	sealer *sealer
+	csrf   macs
+	// browserSeals are for the cookie of browsers in which somebody signed in.
+	browserSeals macs
+	// browserStates and checkSession are for the page at /session.
+	browserStates macs
+	checkSession  checkSessionPage
+	tokens        *tokens
+	subjects      *subjects
 	// proofNonces is nil where DPoP proofs need none.
 	proofNonces *proofNonces
 	oauth       *engine
@@ -178,11 +179,12 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 	if p.sealer, err = newSealer(p.keys.derive("pending request")); err != nil {
 		return err
 	}
-	p.csrfKey, p.knownBrowserKey = p.keys.derive("csrf"), p.keys.derive("known browser")
+	p.csrf = newMACs(sha256.New, p.keys.derive("csrf"))
+	p.browserSeals = newMACs(sha256.New, p.keys.derive("known browser"))
+	p.browserStates = newMACs(sha256.New, p.keys.derive("browser state"))
 	if cfg.DPoPNonce {
 		p.proofNonces = &proofNonces{p.keys.derive("dpop nonce")}
 	}
-	p.browserStateKey = p.keys.derive("browser state")
 	if p.checkSession, err = newCheckSessionPage(p.cookieName(stateCookie)); err != nil {
 		return err
 	}

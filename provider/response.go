@@ -62,8 +62,8 @@ func (p *Provider) authorizeError(w http.ResponseWriter, r *http.Request, a *aut
 	}
 	p.logError(r, e, err)
 	params := url.Values{"error": {e.Code}, "error_description": {e.Description}}
-	if e.Section.URL != "" {
-		params.Set("error_uri", e.Section.URL)
+	if link := e.Section.URL(); link != "" {
+		params.Set("error_uri", link)
 	}
 	p.authorizeResponse(w, r, a, params)
 }

@@ -4,10 +4,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/oidclab/oidclab/storage"
 )
 
 func sealerOf(t *testing.T, key string) *sealer {
@@ -19,17 +22,47 @@ func sealerOf(t *testing.T, key string) *sealer {
 	return s
 }
 
+// TestSealedAlone: a request that has a time and nothing else.
+func TestSealedAlone(t *testing.T) {
+	s := sealerOf(t, "0123456789abcdef0123456789abcdef")
+	want := pendingRequest{Form: url.Values{}, RequestedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	got, err := s.open(s.seal(want))
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("open: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// TestUnreadableLines: what was sealed here, but by a version that wrote otherwise.
+func TestUnreadableLines(t *testing.T) {
+	good := (&pendingRequest{Form: url.Values{"a": {"b"}}, Pushed: storage.DigestOf("pushed"), RequestedAt: time.Unix(1, 0)}).lines()
+	if _, err := readLines(good); err != nil {
+		t.Fatalf("control: %v", err)
+	}
+	for name, lines := range map[string]string{
+		"JSON":            `{"query":"a=b","requested_at":"2026-01-02T03:04:05Z"}`,
+		"a line too many": string(good) + "\n",
+		"no time":         "x" + string(good),
+		"no digest":       strings.Replace(string(good), "\n\n", "\n\n!", 1),
+		"no query":        string(good) + "%",
+	} {
+		if _, err := readLines([]byte(lines)); !errors.Is(err, errSealBroken) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestSealer: what comes out is what went in, and every bit counts.
 func TestSealer(t *testing.T) {
 	s := sealerOf(t, "0123456789abcdef0123456789abcdef")
 	want := pendingRequest{
 		Form:        url.Values{"state": {"a&b=\"é\n"}, "empty": {""}},
+		Object:      objectSigned,
+		Pushed:      storage.DigestOf("pushed"),
 		RequestedAt: time.Date(2026, 1, 2, 3, 4, 5, 678912345, time.UTC),
+		Again:       true,
+		UserCode:    "WDJBMJHT",
 	}
-	sealed, err := s.seal(want)
-	if err != nil {
-		t.Fatal(err)
-	}
+	sealed := s.seal(want)
 	got, err := s.open(sealed)
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("open: %v (-want +got):\n%s", err, diff)

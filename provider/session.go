@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"maps"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -21,26 +20,42 @@ type grantSession struct {
 	// jti is the ID of the JWT access token that was made last.
 	jti string
 
-	expiresAt map[fosite.TokenType]time.Time
-	claims    *jwt.IDTokenClaims
-	headers   *jwt.Headers
+	expiresAt expiries
+	claims    jwt.IDTokenClaims
+	headers   jwt.Headers
+	// idTokenAlg decides the size of at_hash and c_hash (OIDC Core §3.1.3.6).
+	idTokenAlg string
+}
+
+// expiries are when a grant's tokens expire that are made or presented; zero if that is
+// not known.
+type expiries struct{ code, accessToken, refreshToken time.Time }
+
+func (e *expiries) of(kind fosite.TokenType) *time.Time {
+	switch kind {
+	case fosite.AuthorizeCode:
+		return &e.code
+	case fosite.AccessToken:
+		return &e.accessToken
+	case fosite.RefreshToken:
+		return &e.refreshToken
+	default:
+		return &time.Time{} // fosite has no others that are issued here
+	}
 }
 
 var _ openid.Session = (*grantSession)(nil)
 
-// newGrantSession wraps a grant. idTokenAlg decides the size of at_hash and
-// c_hash (OIDC Core §3.1.3.6).
+// newGrantSession wraps a grant.
 func newGrantSession(grant storage.Grant, idTokenAlg string) *grantSession {
 	return &grantSession{
-		grant:     grant,
-		expiresAt: make(map[fosite.TokenType]time.Time),
-		claims: &jwt.IDTokenClaims{
+		grant: grant, idTokenAlg: idTokenAlg,
+		claims: jwt.IDTokenClaims{
 			Subject: grant.Subject,
 			// Both keep their nanoseconds: fosite compares them when prompt=login.
 			AuthTime:    grant.AuthTime,
 			RequestedAt: grant.RequestedAt,
 		},
-		headers: &jwt.Headers{Extra: map[string]any{"alg": hashedLike(idTokenAlg)}},
 	}
 }
 
@@ -53,19 +68,24 @@ func hashedLike(alg string) string {
 	return alg
 }
 
-func (s *grantSession) SetExpiresAt(kind fosite.TokenType, t time.Time) { s.expiresAt[kind] = t }
-func (s *grantSession) GetExpiresAt(kind fosite.TokenType) time.Time    { return s.expiresAt[kind] }
+func (s *grantSession) SetExpiresAt(kind fosite.TokenType, t time.Time) { *s.expiresAt.of(kind) = t }
+func (s *grantSession) GetExpiresAt(kind fosite.TokenType) time.Time    { return *s.expiresAt.of(kind) }
 func (s *grantSession) GetUsername() string                             { return "" }
 func (s *grantSession) GetSubject() string                              { return s.grant.Subject }
-func (s *grantSession) IDTokenClaims() *jwt.IDTokenClaims               { return s.claims }
-func (s *grantSession) IDTokenHeaders() *jwt.Headers                    { return s.headers }
+func (s *grantSession) IDTokenClaims() *jwt.IDTokenClaims               { return &s.claims }
+
+// IDTokenHeaders is made when it is first asked for: few of a request's sessions are.
+func (s *grantSession) IDTokenHeaders() *jwt.Headers {
+	if s.headers.Extra == nil {
+		s.headers.Extra = map[string]any{"alg": hashedLike(s.idTokenAlg)}
+	}
+	return &s.headers
+}
 
 // Clone copies what fosite's handlers change.
 func (s *grantSession) Clone() fosite.Session {
 	c := *s
-	c.expiresAt = maps.Clone(s.expiresAt)
-	claims, headers := *s.claims, *s.headers
-	c.claims, c.headers = &claims, &headers
+	c.headers.Extra = nil
 	return &c
 }
 
@@ -73,17 +93,16 @@ func (s *grantSession) Clone() fosite.Session {
 // where fosite would round, and never after the grant, which no refresh extends
 // (RFC 9700 §4.14.2).
 func (s *grantSession) expire(now time.Time, lifetimes Lifetimes) {
-	for kind, life := range map[fosite.TokenType]Duration{
-		fosite.AccessToken: lifetimes.AccessToken, fosite.RefreshToken: lifetimes.RefreshToken,
-	} {
-		s.expiresAt[kind] = now.Add(time.Duration(life))
-		if s.expiresAt[kind].After(s.grant.ExpiresAt) {
-			s.expiresAt[kind] = s.grant.ExpiresAt
+	until := func(life Duration) time.Time {
+		if t := now.Add(time.Duration(life)); t.Before(s.grant.ExpiresAt) {
+			return t
 		}
+		return s.grant.ExpiresAt
 	}
+	s.expiresAt.accessToken, s.expiresAt.refreshToken = until(lifetimes.AccessToken), until(lifetimes.RefreshToken)
 }
 
 // expiresIn is the access token's "expires_in" (RFC 6749 §5.1) in seconds.
 func (s *grantSession) expiresIn(now time.Time) int64 {
-	return int64(s.expiresAt[fosite.AccessToken].Sub(now) / time.Second)
+	return int64(s.expiresAt.accessToken.Sub(now) / time.Second)
 }

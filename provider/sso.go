@@ -3,8 +3,6 @@ package provider
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"net/http"
 	"time"
@@ -166,12 +164,10 @@ func fromOwnOrigin(r *http.Request) bool {
 // that begins in another tab must not spoil it. What keeps a sibling from it is
 // checkCSRF's first look.
 func (p *Provider) csrfMAC(r *http.Request, value string) string {
-	mac := hmac.New(sha256.New, p.csrfKey)
-	mac.Write([]byte(value))
-	if r.URL.Path != p.base+pathLogin {
-		mac.Write([]byte("\x00" + p.readCookie(r, sessionCookie)))
+	if r.URL.Path == p.base+pathLogin {
+		return p.csrf.text(value)
 	}
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return p.csrf.text(value + "\x00" + p.readCookie(r, sessionCookie))
 }
 
 func (p *Provider) cookieName(name string) string {
