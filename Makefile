@@ -66,6 +66,7 @@ load: build ## measure the provider under load and at its start, for DURATION=10
 	echo "RS256"; echo; measure --only flows; echo; \
 	echo "ES256"; echo; measure --client-id bench-es256
 	@echo; $(GO) test ./cmd/oidclab -run '^$$' -bench '^BenchmarkStart$$'
+	@$(GO) test ./cmd/oidclab -run '^$$' -bench '^BenchmarkBesideBare$$' -benchtime 5x
 
 demo: ## start the lab from scratch, keeping nothing
 	$(GO) run ./cmd/oidclab up --data "$$(mktemp -d)"
