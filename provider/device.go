@@ -174,7 +174,7 @@ func (h *deviceGrant) HandleTokenEndpointRequest(ctx context.Context, req fosite
 	}
 	// 3. The user has decided.
 	if code.DecidedAt.IsZero() {
-		work.always.PollDeviceCodes = append(work.always.PollDeviceCodes, id)
+		work.always.pollDeviceCodes = append(work.always.pollDeviceCodes, id)
 		return stillPending(code, work.now)
 	}
 	if code.GrantID == "" {

@@ -166,7 +166,7 @@ func (s engineStore) GetAccessTokenSession(ctx context.Context, signature string
 
 func (engineStore) DeleteAccessTokenSession(ctx context.Context, signature string) error {
 	w := workFrom(ctx)
-	w.always.RevokeAccessTokens = append(w.always.RevokeAccessTokens, recordID(signature))
+	w.always.revokeAccessTokens = append(w.always.revokeAccessTokens, recordID(signature))
 	return nil
 }
 

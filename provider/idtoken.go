@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -20,53 +21,75 @@ type idTokens struct {
 
 var _ openid.OpenIDConnectTokenStrategy = (*idTokens)(nil)
 
+// idTokenClaims are what every ID token may say, OIDC Core §2, §3.3.2.11.
+type idTokenClaims struct {
+	ACR             string   `json:"acr,omitempty"`
+	AMR             []string `json:"amr,omitempty"`
+	AccessTokenHash string   `json:"at_hash,omitempty"`
+	Audience        string   `json:"aud"`
+	AuthTime        int64    `json:"auth_time"`
+	CodeHash        string   `json:"c_hash,omitempty"`
+	Expires         int64    `json:"exp"`
+	IssuedAt        int64    `json:"iat"`
+	Issuer          string   `json:"iss"`
+	Nonce           string   `json:"nonce,omitempty"`
+	SID             string   `json:"sid,omitempty"`
+	Subject         string   `json:"sub"`
+}
+
+// beside returns the claims with those of the user, which never take their places.
+func (c *idTokenClaims) beside(user map[string]any) (any, error) {
+	if len(user) == 0 { // most ID tokens: quicker to write as they are
+		return c, nil
+	}
+	encoded, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	return user, json.Unmarshal(encoded, &user)
+}
+
 // GenerateIDToken signs an ID token for the grant in the request's session.
 // fosite's handlers have put at_hash and c_hash into the session.
 func (s *idTokens) GenerateIDToken(ctx context.Context, lifetime time.Duration, req fosite.Requester) (string, error) {
 	session := sessionOf(req)
 	grant, c := &session.grant, clientOf(req)
 	now := workFrom(ctx).now
-	claims, err := s.userClaims(req)
+	claims := &idTokenClaims{
+		Issuer: s.issuer, Subject: s.subjects.of(c, grant.Subject), Audience: c.ID,
+		IssuedAt: now.Unix(), Expires: now.Add(lifetime).Unix(),
+		AuthTime: grant.AuthTime.Unix(), ACR: grant.ACR, AMR: grant.AMR, SID: s.subjects.sid(c, grant.SessionID),
+		AccessTokenHash: session.claims.AccessTokenHash, CodeHash: session.claims.CodeHash,
+	}
+	if !isRefresh(req) {
+		// OIDC Core §12.2: a refreshed ID token should not carry the nonce.
+		claims.Nonce = grant.Nonce
+	}
+	unsigned := c.IDTokenSignedResponseAlg == algNone
+	if unsigned {
+		claims.AccessTokenHash = "" // no algorithm says with which hash (OIDC Core §3.1.3.6)
+	}
+	user, err := s.userClaims(req)
 	if err != nil {
 		return "", err
 	}
-	claims["iss"] = s.issuer
-	claims["sub"] = s.subjects.of(c, grant.Subject)
-	claims["aud"] = c.ID
-	claims["iat"] = now.Unix()
-	claims["exp"] = now.Add(lifetime).Unix()
-	claims["auth_time"] = grant.AuthTime.Unix()
-	optional := func(name, value string) {
-		if value != "" {
-			claims[name] = value
-		}
-	}
-	optional("acr", grant.ACR)
-	optional("sid", s.subjects.sid(c, grant.SessionID))
-	optional("at_hash", session.claims.AccessTokenHash)
-	optional("c_hash", session.claims.CodeHash)
-	if !isRefresh(req) {
-		// OIDC Core §12.2: a refreshed ID token should not carry the nonce.
-		optional("nonce", grant.Nonce)
-	}
-	if len(grant.AMR) > 0 {
-		claims["amr"] = grant.AMR
-	}
+	all, err := claims.beside(user)
 	switch {
-	case c.IDTokenSignedResponseAlg != algNone:
-		return s.keys.sign(ctx, jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg), typeJWT, claims)
+	case err != nil:
+		return "", err
+	case !unsigned:
+		return s.keys.sign(ctx, jose.SignatureAlgorithm(c.IDTokenSignedResponseAlg), typeJWT, all)
 	case !s.unsigned:
 		return "", errUnsigned
 	}
-	delete(claims, "at_hash") // no algorithm says with which hash (OIDC Core §3.1.3.6)
-	return unsignedJWT(typeJWT, claims)
+	return unsignedJWT(typeJWT, all)
 }
 
 // userClaims are what the ID token says of the user beyond "sub": the claims
 // asked for by name (OIDC Core §5.5), and those of the scopes if no access token
 // will fetch them at userinfo (§5.4).
 func (s *idTokens) userClaims(req fosite.Requester) (map[string]any, error) {
-	grant, claims := &sessionOf(req).grant, make(map[string]any, 16)
+	grant, claims := &sessionOf(req).grant, map[string]any{}
 	user := s.users.bySubject(grant.Subject)
 	if user == nil {
 		return claims, nil

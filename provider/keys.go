@@ -175,7 +175,7 @@ func (k *keyring) failed(err error) {
 }
 
 // sign returns claims as a compact JWS of the given type.
-func (k *keyring) sign(ctx context.Context, alg jose.SignatureAlgorithm, typ string, claims map[string]any) (string, error) {
+func (k *keyring) sign(ctx context.Context, alg jose.SignatureAlgorithm, typ string, claims any) (string, error) {
 	key, err := k.signer(ctx, alg)
 	if err != nil {
 		return "", err

@@ -39,11 +39,13 @@ func queryForm(r *http.Request) (url.Values, error) {
 // in the body (RFC 6749 §3.2).
 func bodyForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	const want = "application/x-www-form-urlencoded"
-	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != want {
-		return nil, refuse(fosite.ErrInvalidRequest, check{
-			What:     "The parameters must be form-urlencoded in the body.",
-			Expected: "Content-Type " + want, Arrived: r.Header.Get("Content-Type"), Section: rfc6749("3.2"),
-		})
+	if arrived := r.Header.Get("Content-Type"); arrived != want { // else it may have parameters
+		if got, _, err := mime.ParseMediaType(arrived); err != nil || got != want {
+			return nil, refuse(fosite.ErrInvalidRequest, check{
+				What:     "The parameters must be form-urlencoded in the body.",
+				Expected: "Content-Type " + want, Arrived: arrived, Section: rfc6749("3.2"),
+			})
+		}
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {

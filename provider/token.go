@@ -72,14 +72,14 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.log.InfoContext(ctx, "tokens issued", "client", req.GetClient().GetID(), "grant_type", form.Get("grant_type"))
-	p.writeJSON(w, http.StatusOK, tokenResponse(response, tokenType(work.jkt), sessionOf(req).expiresIn(work.now)))
+	p.writeJSON(w, http.StatusOK, newTokenResponse(response, tokenType(work.jkt), sessionOf(req).expiresIn(work.now)))
 }
 
 // tokenFailed answers an error, after writing what must survive it.
 func (p *Provider) tokenFailed(ctx context.Context, w http.ResponseWriter, r *http.Request, work *work, err error) {
 	if writeErr := work.abort(ctx); writeErr != nil {
 		err = writeErr
-	} else if len(work.always.RevokeGrants) > 0 {
+	} else if len(work.always.revokeGrants) > 0 {
 		p.logReuse(ctx)
 	}
 	p.tokenError(w, r, err)
@@ -230,13 +230,25 @@ func (p *Provider) grantToClient(req fosite.AccessRequester, form url.Values, no
 	return nil
 }
 
-// tokenResponse is the body of a successful answer, RFC 6749 §5.1.
-func tokenResponse(response fosite.AccessResponder, tokenType string, expiresIn int64) map[string]any {
-	body := response.ToMap()
-	body["token_type"] = tokenType // fosite writes "bearer"
-	body["expires_in"] = expiresIn
-	if body["scope"] == "" {
-		delete(body, "scope")
+// tokenResponse is the body of a successful answer, RFC 6749 §5.1, OIDC Core §3.1.3.3.
+type tokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	IDToken      string `json:"id_token,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+	TokenType    string `json:"token_type"`
+}
+
+// newTokenResponse takes what fosite issued, but for "token_type", which it writes in
+// small letters, and "expires_in", which it rounds.
+func newTokenResponse(issued fosite.AccessResponder, tokenType string, expiresIn int64) tokenResponse {
+	extra := func(name string) string {
+		value, _ := issued.GetExtra(name).(string)
+		return value
 	}
-	return body
+	return tokenResponse{
+		AccessToken: issued.GetAccessToken(), TokenType: tokenType, ExpiresIn: expiresIn,
+		IDToken: extra("id_token"), RefreshToken: extra("refresh_token"), Scope: extra("scope"),
+	}
 }

@@ -109,31 +109,34 @@ func (t *tokens) validate(token, what string, req fosite.Requester, kind fosite.
 }
 
 // accessTokenClaims are those of RFC 9068 §2.2, and RFC 9449 §6.1.
-func (t *tokens) accessTokenClaims(ctx context.Context, req fosite.Requester) map[string]any {
-	session, now := sessionOf(req), workFrom(ctx).now
-	claims := map[string]any{
-		"iss":       t.issuer,
-		"sub":       t.subjects.of(clientOf(req), session.grant.Subject),
-		"aud":       req.GetGrantedAudience(),
-		"client_id": req.GetClient().GetID(),
-		"iat":       now.Unix(),
-		"exp":       session.GetExpiresAt(fosite.AccessToken).Unix(),
-		"jti":       session.jti,
+type accessTokenClaims struct {
+	ACR          string            `json:"acr,omitempty"`
+	AMR          []string          `json:"amr,omitempty"`
+	Audience     []string          `json:"aud"`
+	AuthTime     int64             `json:"auth_time,omitzero"`
+	ClientID     string            `json:"client_id"`
+	Confirmation map[string]string `json:"cnf,omitempty"`
+	Expires      int64             `json:"exp"`
+	IssuedAt     int64             `json:"iat"`
+	Issuer       string            `json:"iss"`
+	JTI          string            `json:"jti"`
+	Scope        string            `json:"scope,omitempty"` // never empty: RFC 6749 §3.3
+	Subject      string            `json:"sub"`
+}
+
+func (t *tokens) accessTokenClaims(ctx context.Context, req fosite.Requester) *accessTokenClaims {
+	session, work := sessionOf(req), workFrom(ctx)
+	claims := &accessTokenClaims{
+		Issuer: t.issuer, Subject: t.subjects.of(clientOf(req), session.grant.Subject),
+		Audience: req.GetGrantedAudience(), ClientID: req.GetClient().GetID(), Scope: scopeString(req.GetGrantedScopes()),
+		IssuedAt: work.now.Unix(), Expires: session.expiresAt.accessToken.Unix(), JTI: session.jti,
+		ACR: session.grant.ACR, AMR: session.grant.AMR,
 	}
-	if scopes := req.GetGrantedScopes(); len(scopes) > 0 {
-		claims["scope"] = scopeString(scopes) // never empty: RFC 6749 §3.3
-	}
-	if jkt := workFrom(ctx).jkt; jkt != "" {
-		claims["cnf"] = confirmation(jkt)
+	if work.jkt != "" {
+		claims.Confirmation = confirmation(work.jkt)
 	}
 	if !session.grant.AuthTime.IsZero() {
-		claims["auth_time"] = session.grant.AuthTime.Unix()
-	}
-	if session.grant.ACR != "" {
-		claims["acr"] = session.grant.ACR
-	}
-	if len(session.grant.AMR) > 0 {
-		claims["amr"] = session.grant.AMR
+		claims.AuthTime = session.grant.AuthTime.Unix()
 	}
 	return claims
 }

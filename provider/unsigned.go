@@ -16,7 +16,7 @@ import (
 // itself does not accept it as a hint.
 
 // unsignedJWT is an unsecured JWS (RFC 7515 appendix A.5).
-func unsignedJWT(typ string, claims map[string]any) (string, error) {
+func unsignedJWT(typ string, claims any) (string, error) {
 	header, err := json.Marshal(map[string]string{"alg": algNone, "typ": typ})
 	if err != nil {
 		return "", err

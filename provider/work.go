@@ -22,7 +22,7 @@ type work struct {
 	codeJKT string
 
 	onSuccess storage.Changes
-	always    storage.Changes
+	always    lasting
 	// committed is done after the request has succeeded, before its answer.
 	committed []func()
 
@@ -32,6 +32,13 @@ type work struct {
 
 	codes         map[storage.Digest]codeRead
 	refreshTokens map[storage.Digest]refreshRead
+}
+
+// lasting are the changes that survive the failure of their request.
+type lasting struct {
+	revokeGrants       []string
+	revokeAccessTokens []storage.Digest
+	pollDeviceCodes    []storage.Digest // only of requests that fail
 }
 
 type codeRead struct {
@@ -55,7 +62,6 @@ func (p *Provider) begin(ctx context.Context) (context.Context, *work) {
 	w := &work{
 		store: p.store, now: now,
 		onSuccess: storage.Changes{At: now},
-		always:    storage.Changes{At: now},
 	}
 	return context.WithValue(ctx, workKey{}, w), w
 }
@@ -94,8 +100,8 @@ func (w *work) refreshToken(ctx context.Context, id storage.Digest) (storage.Ref
 
 // revoke ends a grant, whatever becomes of the request.
 func (w *work) revoke(grantID string) {
-	if !slices.Contains(w.always.RevokeGrants, grantID) {
-		w.always.RevokeGrants = append(w.always.RevokeGrants, grantID)
+	if !slices.Contains(w.always.revokeGrants, grantID) {
+		w.always.revokeGrants = append(w.always.revokeGrants, grantID)
 	}
 }
 
@@ -103,8 +109,8 @@ func (w *work) revoke(grantID string) {
 // nothing is answered that a crash could take back.
 func (w *work) commit(ctx context.Context) error {
 	changes := w.onSuccess
-	changes.RevokeGrants = append(slices.Clone(changes.RevokeGrants), w.always.RevokeGrants...)
-	changes.RevokeAccessTokens = append(slices.Clone(changes.RevokeAccessTokens), w.always.RevokeAccessTokens...)
+	changes.RevokeGrants = slices.Concat(changes.RevokeGrants, w.always.revokeGrants)
+	changes.RevokeAccessTokens = slices.Concat(changes.RevokeAccessTokens, w.always.revokeAccessTokens)
 	if err := w.write(ctx, changes); err != nil {
 		return err
 	}
@@ -120,7 +126,11 @@ func (w *work) begins(session storage.Digest) bool {
 }
 
 // abort writes only what must survive the failure of the request.
-func (w *work) abort(ctx context.Context) error { return w.write(ctx, w.always) }
+func (w *work) abort(ctx context.Context) error {
+	return w.write(ctx, storage.Changes{
+		At: w.now, RevokeGrants: w.always.revokeGrants, RevokeAccessTokens: w.always.revokeAccessTokens, PollDeviceCodes: w.always.pollDeviceCodes,
+	})
+}
 
 func (w *work) write(ctx context.Context, changes storage.Changes) error {
 	if changes.Empty() {
