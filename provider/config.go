@@ -58,6 +58,9 @@ type Config struct {
 	// RootCAs are whom the provider trusts when it calls URLs of clients. Nil:
 	// the system's.
 	RootCAs *x509.CertPool
+	// LateRootCAs, if set, takes the place of RootCAs: it is called once, when the
+	// first https URL is. To read a system's authorities takes as long as to start.
+	LateRootCAs func() *x509.CertPool
 	// DialContext connects to URLs of clients, in place of net.Dialer. Where it
 	// connects to is checked before anything is sent.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)

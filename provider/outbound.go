@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/oidclab/oidclab/provider/localtls"
 )
 
 // Bounds on requests to URLs that a client or a stranger chose.
@@ -83,7 +85,7 @@ func newOutbound(cfg *Config) *outbound {
 	o.dialer.ControlContext = o.control
 	var cancel context.CancelFunc
 	o.closing, cancel = context.WithCancel(context.Background())
-	o.transport = &http.Transport{
+	transport := &http.Transport{
 		Proxy:       nil, // a proxy would resolve the names, out of sight of the guard
 		DialContext: o.guarded(cfg.DialContext),
 		TLSClientConfig: &tls.Config{
@@ -93,6 +95,10 @@ func newOutbound(cfg *Config) *outbound {
 		DisableCompression:     true, // nothing may grow after it was counted
 		DisableKeepAlives:      true, // the next request may be far away, and strangers hold no connection
 		MaxResponseHeaderBytes: maxAnswerHeaders,
+	}
+	o.transport = transport
+	if cfg.LateRootCAs != nil {
+		o.transport = localtls.Trusting(transport, cfg.LateRootCAs)
 	}
 	if cfg.WrapTransport != nil {
 		o.transport = cfg.WrapTransport(o.transport)

@@ -56,6 +56,26 @@ func TestOutboundGet(t *testing.T) {
 	}
 }
 
+// TestOutboundLateRoots: whom to believe is asked for when it matters, and then it is
+// that.
+func TestOutboundLateRoots(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer server.Close()
+	for roots, want := range map[*x509.CertPool]error{certificates(server): nil, x509.NewCertPool(): errNotFetched} {
+		asked := false
+		o := newTestOutbound(t, Config{
+			InsecurePrivateAddresses: true, LateRootCAs: func() *x509.CertPool { asked = true; return roots },
+		})
+		if asked {
+			t.Error("asked for before the first call")
+		}
+		if _, err := o.get(t.Context(), server.URL, ""); !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+}
+
 // TestOutboundTLS: 1.2 at least.
 func TestOutboundTLS(t *testing.T) {
 	for version, want := range map[uint16]error{tls.VersionTLS11: errNotFetched, tls.VersionTLS12: nil, tls.VersionTLS13: nil} {

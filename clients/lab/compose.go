@@ -17,6 +17,7 @@ import (
 	"github.com/oidclab/oidclab/clients/internal/loopback"
 	"github.com/oidclab/oidclab/clients/pkce"
 	"github.com/oidclab/oidclab/provider"
+	"github.com/oidclab/oidclab/provider/localtls"
 	"github.com/oidclab/oidclab/storage"
 )
 
@@ -45,7 +46,11 @@ func (c *composer) httpClient(party string) *http.Client {
 		transport.CloseIdleConnections()
 		return nil
 	})
-	return &http.Client{Transport: c.lab.recorder.Transport(party, transport), Timeout: backChannelTimeout}
+	var trusting http.RoundTripper = transport
+	if c.cfg.LateRootCAs != nil {
+		trusting = localtls.Trusting(transport, c.cfg.LateRootCAs)
+	}
+	return &http.Client{Transport: c.lab.recorder.Transport(party, trusting), Timeout: backChannelTimeout}
 }
 
 // dialFunc connects as net.Dialer.DialContext does.
@@ -77,7 +82,7 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 	// Calls to clients: to the lab's own, which hear of sign-outs, on this
 	// machine too; to others wherever the configuration allows it.
 	cfg.TrustedOrigins = []string{c.at[bffBackend], c.at[drivenServer]}
-	cfg.RootCAs, cfg.DialContext = c.cfg.RootCAs, c.reaching(loopback.Transport().DialContext)
+	cfg.RootCAs, cfg.LateRootCAs, cfg.DialContext = c.cfg.RootCAs, c.cfg.LateRootCAs, c.reaching(loopback.Transport().DialContext)
 	cfg.WrapTransport = func(base http.RoundTripper) http.RoundTripper { return c.lab.recorder.Transport(op, base) }
 	p, err := provider.New(ctx, cfg)
 	if err != nil {

@@ -44,6 +44,9 @@ type Config struct {
 	// RootCAs are the authorities that the parties believe when they call each
 	// other and whom the clients name; nil means the system's.
 	RootCAs *x509.CertPool
+	// LateRootCAs, if set, takes the place of RootCAs: each party calls it when it
+	// first calls an https URL.
+	LateRootCAs func() *x509.CertPool
 	// DataDir keeps all state between runs. It exists and is the lab's alone.
 	DataDir string
 	// Store is the provider's store, which stays the caller's; nil is a file in

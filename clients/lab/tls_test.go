@@ -189,12 +189,24 @@ func TestTLSAtEveryListener(t *testing.T) {
 
 // TestBelievesOnlyItsAuthorities: the parties' own calls check certificates.
 func TestBelievesOnlyItsAuthorities(t *testing.T) {
-	r := start(t, func(c *lab.Config) {
-		overTLS(t)(c)
-		c.RootCAs = x509.NewCertPool()
-	})
-	r.client.Transport = loopback.Trusting(authorities())                    // the test itself does
-	if got := r.get(t, r.Origin("bff")+"/login", ""); got.StatusCode < 500 { // it asks for the provider's metadata
-		t.Errorf("status %d to %q", got.StatusCode, got.Header.Get("Location"))
+	for name, tt := range map[string]struct {
+		set  func(*lab.Config)
+		good bool
+	}{
+		"nobody":       {func(c *lab.Config) { c.RootCAs = x509.NewCertPool() }, false},
+		"nobody, late": {func(c *lab.Config) { c.LateRootCAs = x509.NewCertPool }, false},
+		"late":         {func(c *lab.Config) { c.RootCAs, c.LateRootCAs = nil, authorities }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, func(c *lab.Config) {
+				overTLS(t)(c)
+				tt.set(c)
+			})
+			r.client.Transport = loopback.Trusting(authorities()) // the test itself does
+			got := r.get(t, r.Origin("bff")+"/login", "")         // it asks for the provider's metadata
+			if good := got.StatusCode < 500; good != tt.good {
+				t.Errorf("status %d to %q", got.StatusCode, got.Header.Get("Location"))
+			}
+		})
 	}
 }

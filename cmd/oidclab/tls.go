@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -66,7 +67,8 @@ type security struct {
 	server *tls.Config       // nil: plain http
 	own    *x509.Certificate // that of the server
 	ca     string            // the local CA's file, if it certified the server
-	roots  *x509.CertPool    // whom our own calls believe
+	// roots are whom our own calls believe, nil for the system's.
+	roots func() *x509.CertPool
 }
 
 // secure reads or makes the certificate. hosts are the names under which clients
@@ -84,7 +86,7 @@ func (a *app) secure(ctx context.Context, o *tlsOptions, hosts, extra []string) 
 	if err != nil {
 		return nil, err
 	}
-	s.roots, err = trusted()
+	s.roots, err = trustedLater()
 	switch {
 	case err != nil && !o.on(): // it may never be needed
 		a.logger.WarnContext(ctx, "calls to https servers believe the system's CAs only", "reason", err.Error())
@@ -96,7 +98,12 @@ func (a *app) secure(ctx context.Context, o *tlsOptions, hosts, extra []string) 
 	}
 	s.server, s.own = localtls.ServerConfig(cert), cert.Leaf
 	if !o.local {
-		s.roots.AddCert(s.own) // whoever signed it
+		others := s.roots
+		s.roots = sync.OnceValue(func() *x509.CertPool {
+			roots := others()
+			roots.AddCert(s.own) // whoever signed it
+			return roots
+		})
 	}
 	return s, nil
 }
@@ -203,11 +210,20 @@ func caDir() (string, error) {
 
 // trusted are the authorities that our own calls believe.
 func trusted() (*x509.CertPool, error) {
+	roots, err := trustedLater()
+	if err != nil {
+		return nil, err
+	}
+	return roots(), nil
+}
+
+// trustedLater are the same, read at the first call.
+func trustedLater() (func() *x509.CertPool, error) {
 	dir, err := caDir()
 	if err != nil {
 		dir = "" // no place, so no local CA
 	}
-	return localtls.Roots(dir)
+	return localtls.LateRoots(dir)
 }
 
 // trustedFor is trusted for calls to a URL: nil, the system's, where no

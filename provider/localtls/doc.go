@@ -16,4 +16,5 @@
 //	issue.go   certificates for servers
 //	server.go  what a server offers: versions, cipher suites, protocols
 //	roots.go   whom a client believes
+//	client.go  a client that reads them when it needs them
 package localtls

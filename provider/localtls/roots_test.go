@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +49,40 @@ func TestRoots(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLateRoots: what is wrong is said at once, and what is read is what Roots reads.
+func TestLateRoots(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ca")
+	local, err := open(t, dir).Issue([]string{"localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := sign(t, tls.Certificate{}, "op.example")
+	file := filepath.Join(t.TempDir(), "more.pem")
+	t.Setenv("SSL_CERT_FILE", file)
+	// What a pool takes no notice of may stand before the certificate.
+	write(t, file, slices.Concat(
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: foreign.Raw}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("none")}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: foreign.Raw}),
+	))
+	roots, err := localtls.LateRoots(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if roots() != roots() {
+		t.Error("read twice")
+	}
+	for _, cert := range []*x509.Certificate{local.Leaf, foreign} {
+		if _, err := cert.Verify(x509.VerifyOptions{Roots: roots(), DNSName: cert.DNSNames[0]}); err != nil {
+			t.Errorf("%s: %v", cert.DNSNames[0], err)
+		}
+	}
+	write(t, file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("none")}))
+	if _, err := localtls.LateRoots(dir); err == nil || !strings.HasSuffix(err.Error(), "more.pem: no certificate in it") {
+		t.Errorf("got %v", err)
 	}
 }
 
