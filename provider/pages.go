@@ -13,13 +13,14 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 //go:embed web
 var webFiles embed.FS
 
-// pages renders the provider's HTML. The templates are parsed once.
+// pages renders the provider's HTML. A template is parsed when it is first shown.
 //
 // Whatever a page shows may come from an attacker: client names, login hints,
 // error descriptions, state. html/template escapes each for the place where it
@@ -28,7 +29,7 @@ var webFiles embed.FS
 type pages struct {
 	base        string // path before that of every page of the provider
 	homeURL     string
-	templates   map[string]*template.Template
+	templates   map[string]func() *template.Template
 	style       []byte
 	styleETag   string
 	scriptHash  string // of formPostScript
@@ -36,9 +37,11 @@ type pages struct {
 	blankLogins blankLogins
 }
 
-// newPages parses the templates. base is the issuer's path. homeURL is where
-// the header's link leads; "" means no link. An error is a mistake in the
-// templates.
+// pageNames are the templates.
+var pageNames = []string{"login", "consent", "logout", "signedout", "error", "formpost", "home", "device", "deviceconsent", "devicedone"}
+
+// newPages makes the pages. base is the issuer's path. homeURL is where the
+// header's link leads; "" means no link.
 func newPages(base, homeURL string) (*pages, error) {
 	style, err := webFiles.ReadFile("web/style.css")
 	if err != nil {
@@ -46,16 +49,14 @@ func newPages(base, homeURL string) (*pages, error) {
 	}
 	sum := sha256.Sum256(style)
 	p := &pages{
-		base: base, homeURL: homeURL, templates: map[string]*template.Template{},
+		base: base, homeURL: homeURL, templates: map[string]func() *template.Template{},
 		style: style, styleETag: `"` + hex.EncodeToString(sum[:12]) + `"`,
 		scriptHash: hashSource(formPostScript), leaveHash: hashSource(frontChannelScript),
 	}
-	for _, name := range []string{"login", "consent", "logout", "signedout", "error", "formpost", "home", "device", "deviceconsent", "devicedone"} {
-		parsed, err := template.ParseFS(webFiles, "web/layout.html", "web/"+name+".html")
-		if err != nil {
-			return nil, fmt.Errorf("page %s: %w", name, err)
-		}
-		p.templates[name] = parsed
+	for _, name := range pageNames {
+		p.templates[name] = sync.OnceValue(func() *template.Template {
+			return template.Must(template.ParseFS(webFiles, "web/layout.html", "web/"+name+".html"))
+		})
 	}
 	return p, nil
 }
@@ -281,7 +282,7 @@ func (p *pages) render(w http.ResponseWriter, name string, status int, policy st
 
 func (p *pages) execute(name string, view any) []byte {
 	var page bytes.Buffer
-	err := p.templates[name].ExecuteTemplate(&page, "layout", struct {
+	err := p.templates[name]().ExecuteTemplate(&page, "layout", struct {
 		Base, HomeURL string
 		View          any
 	}{p.base, p.homeURL, view})
