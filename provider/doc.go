@@ -61,7 +61,7 @@
 //	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them;
 //	                  jws.go: how
 //	opaque.go         codes, refresh tokens and cookies, and under what they are stored
-//	keyrotation.go    the life of a signing key; signingkeys.go: how they are made
+//	keyrotation.go    the life of a signing key; signingkeys.go, rsakeys.go: how they are made
 //	                  and stored; signingset.go: those of one moment
 //	control.go        the control plane: what only an operator may do
 //	outbound.go       requests to URLs of clients; outboundguard.go: whom they may reach;

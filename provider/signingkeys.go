@@ -7,7 +7,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -35,17 +34,30 @@ const keyAttempts = 3
 var rsaAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256}
 
 // makeFirst makes the keys that the store lacks. What needs no RSA key does not
-// wait for one.
+// wait for one. Those are begun together, and no two take equally long: the one that
+// is there first is for RS256, which most clients ask for.
 func (k *keyring) makeFirst(ctx context.Context) {
+	first := beginRSAKeys(k.lacking(ctx, rsaAlgorithms))
+	defer first.wait()
 	quick := slices.DeleteFunc(slices.Clone(signingAlgorithms), func(alg jose.SignatureAlgorithm) bool {
 		return slices.Contains(rsaAlgorithms, alg)
 	})
-	for _, algorithms := range [][]jose.SignatureAlgorithm{quick, rsaAlgorithms} {
+	for _, algorithms := range [][]jose.SignatureAlgorithm{quick, {jose.RS256}, {jose.PS256}} {
 		k.failed(k.change(ctx, func(stored []storage.Key, now time.Time) (keyPlan, error) {
-			return keyPlan{keys: stored}.withFirst(algorithms, now)
+			return keyPlan{keys: stored, rsaKeys: first}.withFirst(algorithms, now)
 		}))
 		k.announce(algorithms)
 	}
+}
+
+// lacking is how many of the algorithms have no stored key. That the store cannot
+// be read, the change that follows says.
+func (k *keyring) lacking(ctx context.Context, algorithms []jose.SignatureAlgorithm) int {
+	stored, err := k.load(ctx)
+	if err != nil {
+		return 0
+	}
+	return len(keyPlan{keys: stored}.without(algorithms))
 }
 
 // announce ends the waiting for the first keys of these algorithms.
@@ -68,6 +80,8 @@ type keyPlan struct {
 	keys []storage.Key
 	// once are the conditions: what no other process may have done before.
 	once []storage.Once
+	// rsaKeys are in the making already, nil if none is.
+	rsaKeys *rsaKeys
 }
 
 // change reads the stored signing keys, stores what plan makes of them, and
@@ -219,10 +233,12 @@ func (k *keyring) useFixed(keys []jose.JSONWebKey) error {
 
 // withFirst adds a key for each of the algorithms that has none.
 func (p keyPlan) withFirst(algorithms []jose.SignatureAlgorithm, now time.Time) (keyPlan, error) {
-	missing := slices.DeleteFunc(slices.Clone(algorithms), func(alg jose.SignatureAlgorithm) bool {
-		return p.last(alg) != nil
-	})
-	return p.withNew(missing, now, time.Time{})
+	return p.withNew(p.without(algorithms), now, time.Time{})
+}
+
+// without are those of the algorithms that have no key.
+func (p keyPlan) without(algorithms []jose.SignatureAlgorithm) []jose.SignatureAlgorithm {
+	return slices.DeleteFunc(slices.Clone(algorithms), func(alg jose.SignatureAlgorithm) bool { return p.last(alg) != nil })
 }
 
 // last returns the key of an algorithm that begins to sign last, nil if it has none.
@@ -239,6 +255,7 @@ func (p keyPlan) last(alg jose.SignatureAlgorithm) *storage.Key {
 // two processes that make it at once, one is refused.
 func (p keyPlan) withNew(algorithms []jose.SignatureAlgorithm, now, from time.Time) (keyPlan, error) {
 	made := make([]storage.Key, len(algorithms))
+	newKey := p.newKey // of p as it is: below it changes
 	var group errgroup.Group
 	for i, alg := range algorithms {
 		after, created := "nothing", now
@@ -250,7 +267,7 @@ func (p keyPlan) withNew(algorithms []jose.SignatureAlgorithm, now, from time.Ti
 		}
 		p.once = append(p.once, firstOf(string(alg)+" key after "+after, now))
 		group.Go(func() (err error) {
-			made[i], err = newSigningKey(alg, created)
+			made[i], err = newKey(alg, created)
 			made[i].ActiveFrom = from
 			return err
 		})
@@ -266,14 +283,26 @@ func firstOf(what string, now time.Time) storage.Once {
 	return storage.Once{ID: onceID("key", what), ExpiresAt: now.Add(10 * time.Minute)}
 }
 
-// newSigningKey makes a key for alg. Its "kid" is the RFC 7638 thumbprint. RS256
-// and PS256 could share a key, but one key is for one algorithm (RFC 8725 §3.1).
+// newKey makes a key for alg, of one that is in the making if it can.
+func (p keyPlan) newKey(alg jose.SignatureAlgorithm, now time.Time) (storage.Key, error) {
+	if p.rsaKeys == nil || !slices.Contains(rsaAlgorithms, alg) {
+		return newSigningKey(alg, now)
+	}
+	private, err := p.rsaKeys.next()
+	if err != nil {
+		return storage.Key{}, err
+	}
+	return keyRecord(alg, private, now)
+}
+
+// newSigningKey makes a key for alg. RS256 and PS256 could share a key, but one key
+// is for one algorithm (RFC 8725 §3.1).
 func newSigningKey(alg jose.SignatureAlgorithm, now time.Time) (storage.Key, error) {
 	var private crypto.Signer
 	var err error
 	switch alg {
 	case jose.RS256, jose.PS256:
-		private, err = rsa.GenerateKey(rand.Reader, 2048)
+		private, err = newRSAKey()
 	case jose.ES256:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case jose.ES384:
@@ -286,6 +315,11 @@ func newSigningKey(alg jose.SignatureAlgorithm, now time.Time) (storage.Key, err
 	if err != nil {
 		return storage.Key{}, err
 	}
+	return keyRecord(alg, private, now)
+}
+
+// keyRecord is what is stored of a new key. Its "kid" is the RFC 7638 thumbprint.
+func keyRecord(alg jose.SignatureAlgorithm, private crypto.Signer, now time.Time) (storage.Key, error) {
 	thumbprint, err := (&jose.JSONWebKey{Key: private}).Thumbprint(crypto.SHA256)
 	if err != nil {
 		return storage.Key{}, err
