@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/oidclab/oidclab/storage"
 )
@@ -127,24 +128,28 @@ func (s *signingSet) find(id string) *signingKey {
 	return nil
 }
 
-// parseKeys reads stored signing keys, in the order in which they sign. Private keys that known has are not
-// parsed again.
+// parseKeys reads stored signing keys, in the order in which they sign. Private keys
+// that known has are not parsed again; the others are parsed at once, since the first
+// one on a curve costs some milliseconds.
 func parseKeys(stored []storage.Key, known *signingSet) ([]*signingKey, error) {
-	var keys []*signingKey
-	for _, record := range stored {
-		key := &signingKey{from: activeFrom(record), until: record.ExpiresAt}
+	keys := make([]*signingKey, len(stored))
+	var group errgroup.Group
+	for i, record := range stored {
+		keys[i] = &signingKey{from: activeFrom(record), until: record.ExpiresAt}
 		if same := known.find(record.ID); same != nil {
-			key.JSONWebKey = same.JSONWebKey
-		} else {
+			keys[i].JSONWebKey = same.JSONWebKey
+			continue
+		}
+		group.Go(func() error {
 			private, err := x509.ParsePKCS8PrivateKey(record.Material)
 			if err != nil {
-				return nil, fmt.Errorf("stored key %s: %w", record.ID, err)
+				return fmt.Errorf("stored key %s: %w", record.ID, err)
 			}
-			key.JSONWebKey = jose.JSONWebKey{Key: private, KeyID: record.ID, Algorithm: record.Algorithm, Use: useSignature}
-		}
-		keys = append(keys, key)
+			keys[i].JSONWebKey = jose.JSONWebKey{Key: private, KeyID: record.ID, Algorithm: record.Algorithm, Use: useSignature}
+			return nil
+		})
 	}
-	return keys, nil
+	return keys, group.Wait()
 }
 
 // withoutTimes are fixed keys: the last one of an algorithm signs.
