@@ -47,6 +47,9 @@ func benchProvider(b *testing.B, alg string) (*remote, *wire, *Config) {
 			PasswordHash: "$argon2id$v=19$m=8,t=1,p=1$b2lkY2xhYi1iZW5jaC0wMQ$VSFyy7Kno3AHNIyTOnoMD7cYiB0yS4KZRjUDXFpeYqE",
 		}},
 	})
+	if err := op.Provider.Ready(b.Context()); err != nil { // keys are not what is measured
+		b.Fatal(err)
+	}
 	cfg := &Config{
 		Issuer: op.URL(), ClientID: "bench", ClientSecret: providertest.ConfidentialSecret, AuthMethod: AuthBasic, RedirectURI: redirectURI,
 		Username: "alice", Password: "alice", Scopes: []string{"openid", "offline_access"}, Concurrency: 1, Duration: time.Second,

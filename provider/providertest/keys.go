@@ -1,16 +1,20 @@
 package providertest
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/oidclab/oidclab/storage"
 )
@@ -27,15 +31,31 @@ var lender struct {
 // may.
 func LendKeys(tb testing.TB, store storage.Store) {
 	tb.Helper()
-	keys := borrow()
-	if keys == nil {
-		keys = []storage.Key{newRSAKey(tb, "RS256"), newRSAKey(tb, "PS256")}
+	if lend(tb, store) {
+		return
 	}
-	tb.Cleanup(func() {
-		lender.Lock()
-		defer lender.Unlock()
-		lender.free = append(lender.free, keys)
-	})
+	keys, err := newRSAKeys()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	put(tb, store, keys)
+}
+
+// lend is LendKeys where there are keys that nobody uses, and reports whether there
+// are.
+func lend(tb testing.TB, store storage.Store) bool {
+	tb.Helper()
+	keys := borrow()
+	if keys != nil {
+		put(tb, store, keys)
+	}
+	return keys != nil
+}
+
+// put stores keys, and has them given back at the end.
+func put(tb testing.TB, store storage.Store, keys []storage.Key) {
+	tb.Helper()
+	tb.Cleanup(func() { giveBack(keys) })
 	now := time.Now().UTC()
 	changes := storage.Changes{At: now}
 	for _, key := range keys {
@@ -44,6 +64,31 @@ func LendKeys(tb testing.TB, store storage.Store) {
 	}
 	if err := store.Commit(tb.Context(), changes); err != nil {
 		tb.Fatalf("store RSA keys: %v", err)
+	}
+}
+
+func giveBack(keys []storage.Key) {
+	lender.Lock()
+	defer lender.Unlock()
+	lender.free = append(lender.free, keys)
+}
+
+// takeOver takes the RSA keys that a provider has made, which is gone, for the next
+// one. A test may have left none.
+func takeOver(ctx context.Context, store storage.Store) {
+	stored, err := store.Keys(ctx)
+	if err != nil {
+		return
+	}
+	var keys []storage.Key
+	for _, alg := range rsaAlgorithms {
+		if i := slices.IndexFunc(stored, func(k storage.Key) bool { return k.Algorithm == alg }); i >= 0 {
+			key := stored[i]
+			keys = append(keys, storage.Key{ID: key.ID, Use: key.Use, Algorithm: key.Algorithm, Material: key.Material})
+		}
+	}
+	if len(keys) == len(rsaAlgorithms) {
+		giveBack(keys)
 	}
 }
 
@@ -60,20 +105,35 @@ func borrow() []storage.Key {
 	return keys
 }
 
+// rsaAlgorithms have keys that take a while to make.
+var rsaAlgorithms = []string{"RS256", "PS256"}
+
+// newRSAKeys makes a key for each of them.
+func newRSAKeys() ([]storage.Key, error) {
+	keys := make([]storage.Key, len(rsaAlgorithms))
+	var group errgroup.Group
+	for i, alg := range rsaAlgorithms {
+		group.Go(func() (err error) {
+			keys[i], err = newRSAKey(alg)
+			return err
+		})
+	}
+	return keys, group.Wait()
+}
+
 // newRSAKey makes a key as the provider would.
-func newRSAKey(tb testing.TB, alg string) storage.Key {
-	tb.Helper()
+func newRSAKey(alg string) (storage.Key, error) {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		tb.Fatalf("make an RSA key: %v", err)
+		return storage.Key{}, fmt.Errorf("make an RSA key: %w", err)
 	}
 	thumbprint, err := (&jose.JSONWebKey{Key: private}).Thumbprint(crypto.SHA256)
 	if err != nil {
-		tb.Fatalf("name an RSA key: %v", err)
+		return storage.Key{}, fmt.Errorf("name an RSA key: %w", err)
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		tb.Fatalf("encode an RSA key: %v", err)
+		return storage.Key{}, fmt.Errorf("encode an RSA key: %w", err)
 	}
-	return storage.Key{ID: base64.RawURLEncoding.EncodeToString(thumbprint), Use: "sig", Algorithm: alg, Material: der}
+	return storage.Key{ID: base64.RawURLEncoding.EncodeToString(thumbprint), Use: "sig", Algorithm: alg, Material: der}, nil
 }

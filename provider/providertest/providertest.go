@@ -6,6 +6,7 @@
 package providertest
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -52,7 +53,9 @@ type Server struct {
 	down   atomic.Bool
 }
 
-// Start runs a provider until the test ends.
+// Start runs a provider until the test ends. It answers at once; the RSA keys of the
+// first one in a process may still be in the making, and what needs them waits (see
+// provider.Provider.Ready).
 func Start(tb testing.TB, o *Options) *Server {
 	tb.Helper()
 	if o == nil {
@@ -62,7 +65,8 @@ func Start(tb testing.TB, o *Options) *Server {
 	if err != nil {
 		tb.Fatalf("open the store: %v", err)
 	}
-	LendKeys(tb, store)
+	// Where nobody has keys to lend, the provider makes them beside the test.
+	lent := lend(tb, store)
 	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatalf("listen: %v", err)
@@ -86,6 +90,9 @@ func Start(tb testing.TB, o *Options) *Server {
 		server.Close()
 		if err := s.Provider.Close(); err != nil {
 			tb.Errorf("close the provider: %v", err)
+		}
+		if !lent {
+			takeOver(context.WithoutCancel(tb.Context()), store)
 		}
 		if err := store.Close(); err != nil {
 			tb.Errorf("close the store: %v", err)
