@@ -3,11 +3,9 @@ package provider
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -332,33 +330,6 @@ func TestPageFindsTheStylesheetBelowTheIssuersPath(t *testing.T) {
 	found := page.all(func(n *html.Node) bool { return n.Data == "link" && attr(n, "href") == "/base/style.css" })
 	if len(found) != 1 {
 		t.Error("no style sheet at /base/style.css")
-	}
-}
-
-// TestPageTemplates: each is parsed when it is first shown, so a mistake in one must
-// be found here, and one that nobody names, too.
-func TestPageTemplates(t *testing.T) {
-	p, err := newPages("", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range pageNames {
-		if p.templates[name]().Lookup("layout") == nil {
-			t.Errorf("%s has no layout", name)
-		}
-	}
-	files, err := fs.Glob(webFiles, "web/*.html")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		name := strings.TrimSuffix(path.Base(file), ".html")
-		if !slices.Contains(append(pageNames, "layout", "checksession"), name) {
-			t.Errorf("%s is no page", file)
-		}
-	}
-	if len(files) != len(pageNames)+2 {
-		t.Errorf("%d files for %d pages", len(files), len(pageNames))
 	}
 }
 

@@ -72,7 +72,7 @@ func TestLateRoots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if roots() != roots() {
+	if first, second := roots(), roots(); first != second {
 		t.Error("read twice")
 	}
 	for _, cert := range []*x509.Certificate{local.Leaf, foreign} {
