@@ -60,7 +60,8 @@
 //	dpop.go           proofs that the sender has a key; dpopbinding.go: what is bound to it
 //	tokens.go         access tokens; idtoken.go: ID tokens; keys.go: what signs them;
 //	                  jws.go: how
-//	opaque.go         codes, refresh tokens and cookies, and under what they are stored
+//	opaque.go         codes, refresh tokens and cookies, and under what they are stored;
+//	                  mac.go: what shows that they are ours
 //	keyrotation.go    the life of a signing key; signingkeys.go, rsakeys.go: how they are made
 //	                  and stored; signingset.go: those of one moment
 //	control.go        the control plane: what only an operator may do

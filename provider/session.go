@@ -68,11 +68,14 @@ func hashedLike(alg string) string {
 	return alg
 }
 
-func (s *grantSession) SetExpiresAt(kind fosite.TokenType, t time.Time) { *s.expiresAt.of(kind) = t }
-func (s *grantSession) GetExpiresAt(kind fosite.TokenType) time.Time    { return *s.expiresAt.of(kind) }
-func (s *grantSession) GetUsername() string                             { return "" }
-func (s *grantSession) GetSubject() string                              { return s.grant.Subject }
-func (s *grantSession) IDTokenClaims() *jwt.IDTokenClaims               { return &s.claims }
+func (s *grantSession) SetExpiresAt(kind fosite.TokenType, t time.Time) {
+	*s.expiresAt.of(kind) = t
+}
+
+func (s *grantSession) GetExpiresAt(kind fosite.TokenType) time.Time { return *s.expiresAt.of(kind) }
+func (s *grantSession) GetUsername() string                          { return "" }
+func (s *grantSession) GetSubject() string                           { return s.grant.Subject }
+func (s *grantSession) IDTokenClaims() *jwt.IDTokenClaims            { return &s.claims }
 
 // IDTokenHeaders is made when it is first asked for: few of a request's sessions are.
 func (s *grantSession) IDTokenHeaders() *jwt.Headers {
