@@ -30,6 +30,13 @@ const (
 	pushedRequests
 	deviceCodes
 	sessionClients
+
+	// What finds records by another name, in which no record stands.
+
+	sids
+	sessionGrants
+	userCodes
+	origins
 )
 
 // everyKind is all of them, as people may want to see them: what comes of a grant
@@ -39,39 +46,33 @@ var everyKind = []kind{
 	deviceCodes, pushedRequests, onces,
 }
 
-// expires reports whether records of a kind are in the expiry index.
-func (k kind) expires() bool { return k != keys && k != clients && k != consents }
+// everyIndex is all that find them, but for the expiry index.
+var everyIndex = []kind{sessionGrants, sids, userCodes, origins}
 
-func (k kind) bucket() []byte {
-	switch k {
-	case codes:
-		return []byte("code")
-	case accessTokens:
-		return []byte("access")
-	case refreshTokens:
-		return []byte("refresh")
-	case sessions:
-		return []byte("session")
-	case grants:
-		return []byte("grant")
-	case consents:
-		return []byte("consent")
-	case keys:
-		return []byte("key")
-	case clients:
-		return []byte("client")
-	case onces:
-		return []byte("once")
-	case pushedRequests:
-		return []byte("pushed")
-	case deviceCodes:
-		return []byte("device")
-	case sessionClients:
-		return []byte("sessionclient")
-	default:
-		panic(fmt.Sprintf("no such kind of record: %d", k))
-	}
+// expires reports whether records of a kind are in the expiry index.
+func (k kind) expires() bool { return k < sids && k != keys && k != clients && k != consents }
+
+// buckets are the buckets of the kinds. Those of issued ones were theirs before schema 6.
+var buckets = [...][]byte{
+	codes:          []byte("code"),
+	accessTokens:   []byte("access"),
+	refreshTokens:  []byte("refresh"),
+	sessions:       []byte("session"),
+	grants:         []byte("grant"),
+	consents:       []byte("consent"),
+	keys:           []byte("key"),
+	clients:        []byte("client"),
+	onces:          []byte("once"),
+	pushedRequests: []byte("pushed"),
+	deviceCodes:    []byte("device"),
+	sessionClients: []byte("sessionclient"),
+	sids:           []byte("sid"),
+	sessionGrants:  []byte("sessiongrant"),
+	userCodes:      []byte("usercode"),
+	origins:        []byte("origin"),
 }
+
+func (k kind) bucket() []byte { return buckets[k] }
 
 // String names a record of this kind in error messages.
 func (k kind) String() string {
@@ -96,21 +97,57 @@ func (k kind) String() string {
 // tx is a transaction that knows the bucket map.
 type tx struct {
 	*bbolt.Tx
+	// older says that the file is not yet of schema 6: every kind has a bucket of
+	// its own, and every record that expires an entry of its own.
+	older bool
 	// written is set when there is something to commit.
 	written bool
+	// spans are those of which something may expire earlier than the index says;
+	// see noteSpans.
+	spans map[span]bound
+}
+
+// fullPage is how full bbolt leaves a page behind that it splits. Most keys begin with
+// the time, so that nothing will come into it any more. One that is half as full when
+// something is removed from it is put together with its neighbour.
+const fullPage = 0.9
+
+// open returns a bucket, nil if the file does not have it.
+func (t *tx) open(name []byte) *bbolt.Bucket {
+	bucket := t.Bucket(name)
+	if bucket != nil {
+		bucket.FillPercent = fullPage
+	}
+	return bucket
+}
+
+// of returns the bucket that a kind is in.
+func (t *tx) of(k kind) *bbolt.Bucket {
+	if t.issues(k) {
+		return t.open(issuedBucket)
+	}
+	return t.open(k.bucket())
+}
+
+// at returns the key in that bucket of what has this key among its kind.
+func (t *tx) at(k kind, key []byte) []byte {
+	if t.issues(k) {
+		return issuedKey(k, key)
+	}
+	return key
 }
 
 func (t *tx) has(k kind, key []byte) bool {
-	return t.Bucket(k.bucket()).Get(key) != nil
+	return t.of(k).Get(t.at(k, key)) != nil
 }
 
 // get returns the record under key; its memory is the caller's.
 func get[T any](t *tx, k kind, key []byte) (record T, err error) {
-	value := t.Bucket(k.bucket()).Get(key)
-	if value == nil {
+	stored := t.of(k).Get(t.at(k, key))
+	if stored == nil {
 		return record, fmt.Errorf("%s: %w", k, storage.ErrNotFound)
 	}
-	return decode[T](k, value)
+	return decode[T](k, t.bare(k, stored))
 }
 
 // recordOf decodes a stored value of any kind; key is where it belongs.
@@ -151,7 +188,7 @@ func recordAs[T any](k kind, value []byte, key func(T) []byte) (any, []byte, err
 }
 
 // change reads a record, lets f change it, and writes it back if f says that it
-// did. What is missing is passed over.
+// did. What is missing is passed over. When it expires does not change.
 func change[T any](t *tx, k kind, key []byte, f func(record *T) bool) error {
 	record, err := get[T](t, k, key)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -160,37 +197,32 @@ func change[T any](t *tx, k kind, key []byte, f func(record *T) bool) error {
 	if err != nil || !f(&record) {
 		return err
 	}
-	return t.update(k, key, record)
+	return t.update(k, key, &record)
 }
 
-func (t *tx) put(k kind, key, value []byte) error {
-	return t.store(k.bucket(), key, value)
-}
-
-// fullPage is how full bbolt leaves a page behind that it splits. Most keys begin with
-// the time, so that nothing will come into it any more.
-const fullPage = 0.9
-
-// store puts a value into a bucket.
-func (t *tx) store(name, key, value []byte) error {
+// put writes what is new, or takes the place of what is there.
+func (t *tx) put(k kind, at, value []byte) error {
 	t.written = true
-	bucket := t.Bucket(name)
-	bucket.FillPercent = fullPage
-	return bucket.Put(key, value)
+	return t.of(k).Put(at, value)
 }
 
-// update writes a record that was read in this transaction and changed.
+// update writes a record that was read in this transaction and changed. When it
+// expires does not change.
 func (t *tx) update(k kind, key []byte, record any) error {
-	value, err := encode(record)
+	value, err := appendRecord(nil, k, record)
 	if err != nil {
 		return fmt.Errorf("%s: %w", k, err)
 	}
-	return t.put(k, key, value)
+	at := t.at(k, key)
+	if k.issued() {
+		copy(value[:ordered.InstantSize], t.of(k).Get(at))
+	}
+	return t.put(k, at, value)
 }
 
 func (t *tx) remove(k kind, key []byte) error {
 	t.written = true
-	return t.Bucket(k.bucket()).Delete(key)
+	return t.of(k).Delete(t.at(k, key))
 }
 
 // counted returns a number in the meta bucket, zero if it was never written.
@@ -216,12 +248,31 @@ func (t *tx) count(name []byte, by int) error {
 	return t.Bucket(metaBucket).Put(name, strconv.AppendInt(nil, int64(n+by), 10))
 }
 
-// keysUnder returns the keys of a bucket that begin with a prefix, in their
-// order. They are the caller's: the bucket may be changed while they are used.
-func (t *tx) keysUnder(bucket, prefix []byte) (all [][]byte) {
-	cursor := t.Bucket(bucket).Cursor()
-	for key, _ := cursor.Seek(prefix); key != nil && bytes.HasPrefix(key, prefix); key, _ = cursor.Next() {
-		all = append(all, bytes.Clone(key))
+// keysUnder returns the keys of a kind that begin with a prefix, in their order. Of
+// an issued kind, the prefix must have the whole first name. They are the caller's:
+// the bucket may be changed while they are used.
+func (t *tx) keysUnder(k kind, prefix []byte) (all [][]byte) {
+	cursor := t.of(k).Cursor()
+	from := t.at(k, prefix)
+	for at, _ := cursor.Seek(from); at != nil && bytes.HasPrefix(at, from); at, _ = cursor.Next() {
+		all = append(all, bytes.Clone(at[len(from)-len(prefix):]))
 	}
 	return all
+}
+
+// each calls do for all that there is of a kind.
+func (t *tx) each(k kind, do func(key, stored []byte) error) error {
+	bucket := t.of(k)
+	if bucket == nil {
+		return nil // a later version of the file has it
+	}
+	return bucket.ForEach(func(at, stored []byte) error {
+		if !t.issues(k) {
+			return do(at, stored)
+		}
+		if len(at) <= issuedPrefix || kind(at[timeSize]) != k {
+			return nil
+		}
+		return do(at[issuedPrefix:], stored)
+	})
 }

@@ -3,7 +3,6 @@ package bolt
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -59,35 +58,26 @@ func (c *checker) problem(format string, args ...any) error {
 	return errEnough
 }
 
-// indexes are the buckets that find records of a kind.
-var indexes = []struct {
-	bucket []byte
-	// record is the key of the record that an entry is for.
-	record func(key, value []byte) (kind, []byte)
-}{
-	{expiryBucket, func(key, _ []byte) (kind, []byte) {
-		if len(key) <= ordered.InstantSize {
-			return 0, nil
-		}
-		return kind(key[ordered.InstantSize]), key[ordered.InstantSize+1:]
-	}},
-	{sessionGrantBucket, func(key, _ []byte) (kind, []byte) { return grants, secondOf(key) }},
-	{sidBucket, func(key, _ []byte) (kind, []byte) { return sessions, secondOf(key) }},
-	{userCodeBucket, func(_, value []byte) (kind, []byte) { return deviceCodes, value }},
-	{originBucket, func(key, _ []byte) (kind, []byte) { return clients, secondOf(key) }},
-}
-
-// secondOf is the second part of a ordered.Pair, nil if it has none.
-func secondOf(key []byte) []byte {
-	if len(key) < 2 || len(key) < 2+int(binary.BigEndian.Uint16(key)) {
-		return nil
+// found is the record that an entry of an index is for.
+func found(index kind, key, value []byte) (kind, []byte) {
+	switch index {
+	case sids:
+		return sessions, secondOf(key)
+	case sessionGrants:
+		return grants, secondOf(key)
+	case userCodes:
+		return deviceCodes, value
+	default:
+		return clients, secondOf(key)
 	}
-	return key[2+int(binary.BigEndian.Uint16(key)):]
 }
 
 func (c *checker) records(f *File, t *tx) error {
 	// 1. Every bucket is there, and no other.
 	if err := c.buckets(f, t); err != nil {
+		return err
+	}
+	if err := c.issued(t); err != nil {
 		return err
 	}
 	// 2. Every record can be read and is where the indexes say.
@@ -102,20 +92,18 @@ func (c *checker) records(f *File, t *tx) error {
 		return err
 	}
 	// 3. The indexes name nothing else.
-	for _, index := range indexes {
-		bucket := t.Bucket(index.bucket)
-		if bucket == nil {
-			continue
-		}
-		err := bucket.ForEach(func(key, value []byte) error {
-			k, id := index.record(key, value)
+	if err := c.expiry(t); err != nil {
+		return err
+	}
+	for _, index := range everyIndex {
+		if err := t.each(index, func(key, value []byte) error {
+			k, id := found(index, key, value)
 			wanted, err := t.placesOf(k, id)
-			if err == nil && slices.ContainsFunc(wanted, func(e entry) bool { return e.is(index.bucket, key, value) }) {
+			if err == nil && slices.ContainsFunc(wanted, func(e entry) bool { return e.is(index, key, value) }) {
 				return nil
 			}
-			return c.problem("index %s: an entry without its record: %s", index.bucket, short(key))
-		})
-		if err != nil {
+			return c.problem("index %s: an entry without its record: %s", index, short(key))
+		}); err != nil {
 			return err
 		}
 	}
@@ -131,17 +119,19 @@ func (c *checker) records(f *File, t *tx) error {
 	return nil
 }
 
-func (e entry) is(bucket, key, value []byte) bool {
-	return bytes.Equal(e.bucket, bucket) && bytes.Equal(e.key, key) && bytes.Equal(e.value, value)
+func (e entry) is(k kind, key, value []byte) bool {
+	return e.kind == k && bytes.Equal(e.key, key) && bytes.Equal(e.value, value)
 }
 
 func (c *checker) buckets(f *File, t *tx) error {
-	known := map[string]bool{string(metaBucket): true}
-	for _, k := range everyKind {
-		known[string(k.bucket())] = true
+	known := map[string]bool{string(metaBucket): true, string(expiryBucket): true}
+	if !t.older {
+		known[string(issuedBucket)] = true
 	}
-	for _, index := range indexes {
-		known[string(index.bucket)] = true
+	for _, k := range slices.Concat(everyKind, everyIndex) {
+		if !t.issues(k) {
+			known[string(k.bucket())] = true
+		}
 	}
 	for name := range known {
 		if f.Schema == Schema && t.Bucket([]byte(name)) == nil {
@@ -162,8 +152,8 @@ func (c *checker) buckets(f *File, t *tx) error {
 }
 
 // record checks one record, and that the indexes have it.
-func (c *checker) record(t *tx, k kind, key, value []byte) error {
-	_, own, err := recordOf(k, value)
+func (c *checker) record(t *tx, k kind, key, stored []byte) error {
+	_, own, err := recordOf(k, t.bare(k, stored))
 	if err != nil {
 		return c.problem("%s %s: %w", k, short(key), err)
 	}
@@ -171,40 +161,112 @@ func (c *checker) record(t *tx, k kind, key, value []byte) error {
 		return c.problem("%s %s: it is stored as %s", k, short(own), short(key))
 	}
 	places, err := t.placesOf(k, key)
-	if errors.Is(err, storage.ErrNotFound) {
-		return c.problem("%s %s: its grant is not there", k, short(key))
-	}
 	if err != nil {
 		return c.problem("%s %s: %w", k, short(key), err)
 	}
 	for _, e := range places {
-		bucket := t.Bucket(e.bucket)
+		bucket := t.of(e.kind)
 		if bucket == nil {
 			continue // said above, or a later version has it
 		}
-		if stored := bucket.Get(e.key); stored == nil || !bytes.Equal(stored, e.value) {
-			if err := c.problem("%s %s: it is not in the index %s", k, short(key), e.bucket); err != nil {
+		if there := bucket.Get(t.at(e.kind, e.key)); there == nil || !bytes.Equal(there, e.value) {
+			if err := c.problem("%s %s: it is not in the index %s", k, short(key), e.kind); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return c.expires(t, record{k, key}, stored)
 }
 
-// placesOf returns all entries of a stored record, that in the expiry index, too.
+// expires checks that the expiry index has a record.
+func (c *checker) expires(t *tx, r record, stored []byte) error {
+	if !r.kind.expires() {
+		return nil
+	}
+	expires, err := r.expires(t)
+	if errors.Is(err, storage.ErrNotFound) {
+		return c.problem("%s %s: its grant is not there", r.kind, short(r.key))
+	}
+	if err != nil {
+		return c.problem("%s %s: %w", r.kind, short(r.key), err)
+	}
+	entry := indexKey(expires, r.kind, r.key)
+	if t.issues(r.kind) {
+		if !bytes.HasPrefix(stored, entry[:ordered.InstantSize]) {
+			return c.problem("%s %s: it is swept at another time than it expires", r.kind, short(r.key))
+		}
+		s := span(issuedKey(r.kind, r.key)[:spanSize])
+		b, ok := t.bound(s)
+		if ok && !boundOf(expires, r.kind).before(b) {
+			entry = spanEntry(s, b)
+		}
+	}
+	bucket := t.open(expiryBucket)
+	if expires.IsZero() || bucket == nil || bucket.Get(entry) != nil {
+		return nil
+	}
+	return c.problem("%s %s: it is not in the index %s", r.kind, short(r.key), expiryBucket)
+}
+
+// expiry checks that the expiry index has nothing else.
+func (c *checker) expiry(t *tx) error {
+	bucket := t.open(expiryBucket)
+	if bucket == nil {
+		return nil
+	}
+	return bucket.ForEach(func(entry, _ []byte) error {
+		k, key := indexed(entry)
+		if t.issues(k) && len(key) == spanSize {
+			// Records of the span may have ended since: the sweep will see.
+			if b, ok := t.bound(span(key)); ok && bytes.HasPrefix(entry, b[:]) {
+				return nil
+			}
+		} else if !t.issues(k) && t.hasOf(k, key) {
+			if expires, err := (record{k, key}).expires(t); err == nil && bytes.Equal(indexKey(expires, k, key), entry) {
+				return nil
+			}
+		}
+		return c.problem("index %s: an entry without its record: %s", expiryBucket, short(entry))
+	})
+}
+
+// issued checks that in the bucket of issued records everything is something, and in
+// its place.
+func (c *checker) issued(t *tx) error {
+	bucket := t.open(issuedBucket)
+	if t.older || bucket == nil {
+		return nil
+	}
+	return bucket.ForEach(func(at, stored []byte) error {
+		switch {
+		case len(at) == spanSize:
+			b, ok := t.bound(span(at))
+			if expiry := t.open(expiryBucket); ok && expiry != nil && expiry.Get(spanEntry(span(at), b)) == nil {
+				return c.problem("span %s: it is not in the index %s", short(at), expiryBucket)
+			} else if ok {
+				return nil
+			}
+		case len(at) > issuedPrefix:
+			k := kind(at[timeSize])
+			if k.issued() && bytes.Equal(issuedKey(k, at[issuedPrefix:]), at) {
+				return nil
+			}
+		}
+		return c.problem("bucket %s: nobody knows what %s is", issuedBucket, short(at))
+	})
+}
+
+// hasOf is has for a kind and a key that somebody else wrote.
+func (t *tx) hasOf(k kind, key []byte) bool {
+	return slices.Contains(everyKind, k) && len(key) > 0 && t.of(k) != nil && t.has(k, key)
+}
+
+// placesOf returns the entries of a stored record, but for that in the expiry index.
 func (t *tx) placesOf(k kind, key []byte) ([]entry, error) {
-	if !slices.Contains(everyKind, k) || len(key) == 0 || t.Bucket(k.bucket()) == nil || !t.has(k, key) {
-		return nil, fmt.Errorf("%d: %w", k, storage.ErrNotFound)
+	if !t.hasOf(k, key) {
+		return nil, fmt.Errorf("%s: %w", k, storage.ErrNotFound)
 	}
-	places, err := t.entriesOf(k, key)
-	if err != nil || !k.expires() {
-		return places, err
-	}
-	expires, err := record{k, key}.expires(t)
-	if err == nil && !expires.IsZero() {
-		places = append(places, entry{expiryBucket, indexKey(expires, k, key), []byte{}})
-	}
-	return places, err
+	return t.entriesOf(k, key)
 }
 
 // short names a record by its key: digests are cut, so that nobody can look for a

@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,9 +77,52 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		key, _ := tx.Bucket([]byte(bucket)).Cursor().First()
 		return key
 	}
+	// The first issued record of a kind, or the first span.
+	firstIssued := func(tx *bbolt.Tx, kind string) (at, stored []byte) {
+		cursor := tx.Bucket([]byte("issued")).Cursor()
+		for at, stored = cursor.First(); bolt.IssuedKind(at) != kind; at, stored = cursor.Next() {
+		}
+		return bytes.Clone(at), bytes.Clone(stored)
+	}
+	removeFirstIssued := func(kind string) func(*bbolt.Tx) error {
+		return func(tx *bbolt.Tx) error {
+			at, _ := firstIssued(tx, kind)
+			return tx.Bucket([]byte("issued")).Delete(at)
+		}
+	}
+	changeFirstIssued := func(kind string, change func(at, stored []byte)) func(*bbolt.Tx) error {
+		return func(tx *bbolt.Tx) error {
+			at, stored := firstIssued(tx, kind)
+			if err := tx.Bucket([]byte("issued")).Delete(at); err != nil {
+				return err
+			}
+			change(at, stored)
+			return tx.Bucket([]byte("issued")).Put(at, stored)
+		}
+	}
 	removeFirst := func(bucket string) func(*bbolt.Tx) error {
 		return func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucket)).Delete(first(tx, bucket)) }
 	}
+	removeExpiry := func(kind byte) func(*bbolt.Tx) error {
+		return func(tx *bbolt.Tx) error {
+			cursor := tx.Bucket([]byte("expiry")).Cursor()
+			for entry, _ := cursor.First(); entry != nil; entry, _ = cursor.Next() {
+				if entry[12] == kind {
+					return cursor.Delete()
+				}
+			}
+			return errors.New("there is none")
+		}
+	}
+	// moveBound changes the bound of a span, in the index, too.
+	moveBound := func(tx *bbolt.Tx, change func([]byte)) error {
+		span, bound := firstIssued(tx, "span")
+		expiry := tx.Bucket([]byte("expiry"))
+		removed := expiry.Delete(append(bytes.Clone(bound), span...))
+		change(bound)
+		return errors.Join(removed, tx.Bucket([]byte("issued")).Put(span, bound), expiry.Put(append(bytes.Clone(bound), span...), nil))
+	}
+	const instant = "\x80\x00\x00\x00\x72\xe8\xd5\x02\x2f\x07\x5f\x79" // 2031-02-03T05:05:06.789012345Z
 	put := func(bucket, key, value string) func(*bbolt.Tx) error {
 		return func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucket)).Put([]byte(key), []byte(value)) }
 	}
@@ -87,21 +131,38 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		change func(*bbolt.Tx) error
 		want   string
 	}{
-		{"a record that is none", put("grant", "grant 0", "{"), `grant "grant 0": stored grant: unexpected end of JSON input`},
-		{"a packed record that is cut short", put("grant", "grant 0", "\x01x"), `grant "grant 0": stored grant:`},
+		{"a record that is none", put("issued", bolt.IssuedKey("grant", "grant 0"), "{"), `grant "grant 0": stored grant: unexpected end of JSON input`},
+		{"a packed record that is cut short", put("issued", bolt.IssuedKey("grant", "grant 0"), instant+"\x01x"), `grant "grant 0": stored grant:`},
 		{"a record under another key", put("client", "other", `{"ID":"client"}`), `client "client": it is stored as "other"`},
-		{"a code without its grant", removeFirst("grant"), `code `},
-		{"a session that its name does not find", removeFirst("sid"), "it is not in the index sid"},
-		{"a grant that its session does not find", removeFirst("sessiongrant"), `grant "grant 0": it is not in the index sessiongrant`},
+		{"a record at another time", changeFirstIssued("grant", func(at, _ []byte) { at[0]++ }), "bucket issued: nobody knows what"},
+		{"a record of no kind", changeFirstIssued("grant", func(at, _ []byte) { at[6] = 0xff }), "bucket issued: nobody knows what"},
+		{"a record that is swept too early", changeFirstIssued("grant", func(_, stored []byte) { stored[7]-- }), `grant "grant 0": it is swept at another time than it expires`},
+		{"a code without its grant", removeFirstIssued("grant"), `code `},
+		{"a session that its name does not find", removeFirstIssued("sid"), "it is not in the index sid"},
+		{"a grant that its session does not find", removeFirstIssued("sessiongrant"), `grant "grant 0": it is not in the index sessiongrant`},
 		{"a device code that its user code does not find", removeFirst("usercode"), "it is not in the index usercode"},
 		{"a client that its origin does not find", removeFirst("origin"), `client "client": it is not in the index origin`},
 		{"a record that never expires", removeFirst("expiry"), "it is not in the index expiry"},
-		{"a name of no session", removeFirst("session"), "index sid: an entry without its record"},
+		{"an identifier that never expires", removeExpiry(9), "identifier oKRO2M_DK35hvv65…: it is not in the index expiry"},
+		{"a span without its bound", removeFirstIssued("span"), "it is not in the index expiry"},
+		{"a record that expires before its span", func(tx *bbolt.Tx) error {
+			return moveBound(tx, func(bound []byte) { bound[7]++ })
+		}, "it is not in the index expiry"},
+		{"a bound of another instant", changeFirstIssued("span", func(_, bound []byte) { bound[7]-- }), "it is not in the index expiry"},
+		{"a name of no session", removeFirstIssued("session"), "index sid: an entry without its record"},
 		{"a user code of no device", removeFirst("device"), "index usercode: an entry without its record"},
-		{"an expiry of nothing", put("expiry", "\x80\x00\x00\x00\x72\xe8\xd5\x02\x2f\x07\x5f\x79\x04nobody", ""), "index expiry: an entry without its record"},
-		{"an expiry of no kind", put("expiry", "\x80\x00\x00\x00\x72\xe8\xd5\x02\x2f\x07\x5f\x79\xffnobody", ""), "index expiry: an entry without its record"},
+		{"an expiry of nothing", put("expiry", instant+"\x09nobody", ""), "index expiry: an entry without its record"},
+		{"an expiry of no span", put("expiry", instant+"\x04nobod", ""), "index expiry: an entry without its record"},
+		{"an expiry of an issued record alone", put("expiry", instant+"\x04nobody", ""), "index expiry: an entry without its record"},
+		{"an expiry of no kind", put("expiry", instant+"\xffnobody", ""), "index expiry: an entry without its record"},
 		{"an expiry that is cut short", put("expiry", "\x80", ""), "index expiry: an entry without its record"},
-		{"a pair that is cut short", put("sid", "\x00\x09x", ""), "index sid: an entry without its record"},
+		{"a pair that is cut short", put("issued", bolt.IssuedKey("sid", "\x00\x09x"), ""), "index sid: an entry without its record"},
+		{"what is neither a record nor a span", put("issued", "\x00\x09x", ""), "bucket issued: nobody knows what"},
+		{"no issued records", func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("issued")) }, "bucket issued: it is not there"},
+		{"a bucket of an older version", func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucket([]byte("grant"))
+			return err
+		}, `bucket "grant": nobody knows it`},
 		{"a number of clients", put("meta", "clients", "7"), "7 clients are counted, and 1 are there"},
 		{"a bucket that is gone", func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("consent")) }, "bucket consent: it is not there"},
 		{"a bucket of somebody", func(tx *bbolt.Tx) error {
@@ -131,7 +192,7 @@ func TestCheckEndsSomewhere(t *testing.T) {
 	path := closedStore(t, 0)
 	edit(t, path, func(tx *bbolt.Tx) error {
 		for n := range 1000 {
-			if err := tx.Bucket([]byte("grant")).Put(fmt.Append(nil, n), []byte("{")); err != nil {
+			if err := tx.Bucket([]byte("issued")).Put([]byte(bolt.IssuedKey("grant", fmt.Sprint(n))), []byte("{")); err != nil {
 				return err
 			}
 		}

@@ -24,31 +24,36 @@ var (
 	errNoTime   = errors.New("not a time of the years 0 to 9999") // JSON has no others (RFC 3339 §1)
 )
 
-// encode returns a record as it is stored.
-func encode(record any) ([]byte, error) {
-	p := packer{b: append(make([]byte, 0, 256), packed)}
+// appendRecord appends a record, of which a pointer is given, as it is stored. For
+// one of an issued kind it leaves room for the instant at which it expires.
+func appendRecord(b []byte, k kind, record any) ([]byte, error) {
+	if k.issued() {
+		b = append(b, make([]byte, ordered.InstantSize)...)
+	}
+	p := packer{b: append(b, packed)}
 	switch r := record.(type) {
-	case storage.Grant:
-		p.grant(&r)
-	case storage.Code:
-		p.code(&r)
-	case storage.AccessToken:
-		p.accessToken(&r)
-	case storage.RefreshToken:
-		p.refreshToken(&r)
-	case storage.Session:
-		p.session(&r)
-	case storage.SessionClient:
-		p.sessionClient(&r)
-	case storage.Once:
-		p.once(&r)
+	case *storage.Grant:
+		p.grant(r)
+	case *storage.Code:
+		p.code(r)
+	case *storage.AccessToken:
+		p.accessToken(r)
+	case *storage.RefreshToken:
+		p.refreshToken(r)
+	case *storage.Session:
+		p.session(r)
+	case *storage.SessionClient:
+		p.sessionClient(r)
+	case *storage.Once:
+		p.once(r)
 	default:
-		return json.Marshal(record)
+		text, err := json.Marshal(record)
+		return append(b, text...), err
 	}
 	return p.b, p.err
 }
 
-// decode reads what encode made. The record has its own memory.
+// decode reads what appendRecord made, behind the instant. The record has its own memory.
 func decode[T any](k kind, value []byte) (record T, err error) {
 	if len(value) > 0 && value[0] == packed {
 		err = unpack(value[1:], &record)
@@ -227,7 +232,9 @@ func (p *packer) bool(value *bool) {
 	if *value {
 		n = 1
 	}
-	*value = p.size(n) == 1
+	if n = p.size(n); p.reading {
+		*value = n == 1
+	}
 }
 
 func (p *packer) digest(d *storage.Digest) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -16,15 +15,13 @@ type commit struct {
 	storage.Changes
 	// onces and inserts must not be there yet; upserts may be.
 	onces, inserts, upserts []row
-	// inserted are the grants among inserts.
-	inserted map[string]storage.Grant
 
 	// What check found, for apply.
 
-	stored  map[string]storage.Grant // grants looked up
-	code    storage.Code             // the one that is redeemed
-	refresh storage.RefreshToken     // the one that is rotated
-	reused  []string                 // grants whose spent code or token came back
+	stored  []storage.Grant      // grants looked up
+	code    storage.Code         // the one that is redeemed
+	refresh storage.RefreshToken // the one that is rotated
+	reused  []string             // grants whose spent code or token came back
 }
 
 // Commit implements storage.Store. If ctx ends before the writer has taken the
@@ -55,21 +52,24 @@ func (w *commit) check(t *tx) error {
 	if refreshErr != nil {
 		return refreshErr
 	}
-	for _, step := range []func(*tx) error{
-		// 2. What the request relied on has not ended or changed.
-		w.checkSession, w.checkClients,
-		// 3. What may come or be used once is there for the first time.
-		w.checkOnce, w.checkDecision, w.checkDeviceCode,
-		// 4. What is inserted is new, and comes of a grant that lives.
-		w.checkInserts,
-		// 5. What is to be replaced is there, and there is room for what is new.
-		w.checkUpdates, w.checkRoom,
-	} {
-		if err := step(t); err != nil {
+	for _, step := range checks {
+		if err := step(w, t); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checks are the steps of phase one that come after the reuse.
+var checks = [...]func(*commit, *tx) error{
+	// 2. What the request relied on has not ended or changed.
+	(*commit).checkSession, (*commit).checkClients,
+	// 3. What may come or be used once is there for the first time.
+	(*commit).checkOnce, (*commit).checkDecision, (*commit).checkDeviceCode,
+	// 4. What is inserted is new, and comes of a grant that lives.
+	(*commit).checkInserts,
+	// 5. What is to be replaced is there, and there is room for what is new.
+	(*commit).checkUpdates, (*commit).checkRoom,
 }
 
 func (w *commit) checkCode(t *tx) (err error) {
@@ -109,18 +109,10 @@ func (w *commit) checkUnspent(t *tx, k kind, grantID string, usedAt time.Time) e
 }
 
 func (w *commit) checkInserts(t *tx) error {
-	type id struct{ bucket, key string }
-	seen := make(map[id]bool, len(w.inserts))
-	for _, r := range w.inserts {
-		places := []id{{string(r.kind.bucket()), string(r.key)}}
-		for _, e := range r.entries {
-			places = append(places, id{string(e.bucket), string(e.key)})
-		}
-		for _, place := range places {
-			if seen[place] || t.Bucket([]byte(place.bucket)).Get([]byte(place.key)) != nil {
-				return fmt.Errorf("%s: %w", r.kind, storage.ErrExists)
-			}
-			seen[place] = true
+	for i := range w.inserts {
+		r := &w.inserts[i]
+		if r.again || t.of(r.kind).Get(r.at) != nil || t.hasUserCode(r.entries) {
+			return fmt.Errorf("%s: %w", r.kind, storage.ErrExists)
 		}
 		if err := w.checkGrant(t, r); err != nil {
 			return err
@@ -129,13 +121,25 @@ func (w *commit) checkInserts(t *tx) error {
 	return nil
 }
 
-// checkGrant refuses what comes of a grant that is missing or revoked.
-func (w *commit) checkGrant(t *tx, r row) error {
+// hasUserCode reports whether an entry of a new record is there already. Only a
+// user code can be: the others have the record's own name in them.
+func (t *tx) hasUserCode(entries []entry) bool {
+	for _, e := range entries {
+		if e.kind == userCodes && t.has(e.kind, e.key) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkGrant refuses what comes of a grant that is missing or revoked. Codes and refresh
+// tokens are swept with it.
+func (w *commit) checkGrant(t *tx, r *row) error {
 	if r.kind != codes && r.kind != accessTokens && r.kind != refreshTokens {
 		return nil
 	}
-	grant, inserted := w.inserted[r.grantID]
-	if !inserted {
+	grant := grantIn(w.Grants, r.grantID)
+	if grant == nil {
 		var err error
 		if grant, err = w.grant(t, r.grantID); err != nil {
 			return fmt.Errorf("%s: %w", r.kind, err)
@@ -144,20 +148,35 @@ func (w *commit) checkGrant(t *tx, r row) error {
 	if !grant.RevokedAt.IsZero() {
 		return fmt.Errorf("%s: grant: %w", r.kind, storage.ErrRevoked)
 	}
+	if r.kind != accessTokens {
+		r.expires = grant.ExpiresAt
+	}
 	return nil
 }
 
 // grant returns a stored grant. Redeeming a code asks for the same one
 // several times, hence the memory.
-func (w *commit) grant(t *tx, id string) (storage.Grant, error) {
-	if g, ok := w.stored[id]; ok {
+func (w *commit) grant(t *tx, id string) (*storage.Grant, error) {
+	if g := grantIn(w.stored, id); g != nil {
 		return g, nil
 	}
 	g, err := get[storage.Grant](t, grants, []byte(id))
-	if err == nil {
-		w.stored[id] = g
+	if err != nil {
+		return nil, err
 	}
-	return g, err
+	w.stored = append(w.stored, g)
+	return &w.stored[len(w.stored)-1], nil
+}
+
+// grantIn returns the grant of that name, nil if it is not there. There are few
+// grants, nearly always one.
+func grantIn(some []storage.Grant, id string) *storage.Grant {
+	for i := range some {
+		if some[i].ID == id {
+			return &some[i]
+		}
+	}
+	return nil
 }
 
 // apply is phase two. After a refusal it only revokes what a reuse has ended
@@ -166,72 +185,74 @@ func (w *commit) apply(t *tx, refused error) error {
 	if refused != nil {
 		return revokeGrants(t, w.reused, w.At)
 	}
-	for _, step := range []func(*tx) error{w.spend, w.stamp, w.insert, w.upsert, w.allow, w.count, w.revoke, w.signOut, w.delete} {
-		if err := step(t); err != nil {
+	for _, step := range writes {
+		if err := step(w, t); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writes are the steps of phase two.
+var writes = [...]func(*commit, *tx) error{
+	(*commit).spend, (*commit).stamp, (*commit).insert, (*commit).upsert, (*commit).allow,
+	(*commit).count, (*commit).revoke, (*commit).signOut, (*commit).delete,
 }
 
 // spend marks the code and the refresh token as used.
 func (w *commit) spend(t *tx) error {
 	if !w.RedeemCode.IsZero() {
 		w.code.UsedAt = w.At
-		if err := t.update(codes, w.RedeemCode[:], w.code); err != nil {
+		if err := t.update(codes, w.RedeemCode[:], &w.code); err != nil {
 			return err
 		}
 	}
 	if !w.RotateRefreshToken.IsZero() {
 		w.refresh.UsedAt = w.At
-		return t.update(refreshTokens, w.RotateRefreshToken[:], w.refresh)
+		return t.update(refreshTokens, w.RotateRefreshToken[:], &w.refresh)
 	}
 	return nil
 }
 
 func (w *commit) insert(t *tx) error {
-	for _, r := range slices.Concat(w.onces, w.inserts) {
-		if err := t.put(r.kind, r.key, r.value); err != nil {
-			return err
-		}
-		if err := t.enter(r.entries); err != nil {
-			return err
-		}
-		expires := r.expires
-		if r.kind == codes || r.kind == refreshTokens {
-			grant, ok := w.inserted[r.grantID]
-			if !ok {
-				grant = w.stored[r.grantID]
+	for _, some := range [...][]row{w.onces, w.inserts} {
+		for i := range some {
+			if err := t.write(&some[i]); err != nil {
+				return err
 			}
-			expires = grant.ExpiresAt
-		}
-		if err := t.index(expires, r.kind, r.key); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
 func (w *commit) upsert(t *tx) error {
-	for _, r := range w.upserts {
-		if r.kind == sessions || r.kind == sessionClients || r.kind == clients {
-			// The last one's expiry must not end the new one, nor its "sid" or
-			// its origins find it.
+	for i := range w.upserts {
+		r := &w.upserts[i]
+		if r.kind == sessions || r.kind == clients {
+			// No "sid" and no origins of the last one must find the new one.
 			if err := t.endNow(r.kind, r.key); err != nil {
 				return err
 			}
 		}
-		if err := t.put(r.kind, r.key, r.value); err != nil {
-			return err
-		}
-		if err := t.enter(r.entries); err != nil {
-			return err
-		}
-		if err := t.index(r.expires, r.kind, r.key); err != nil {
+		if err := t.write(r); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// write puts a row into its bucket and into the indexes.
+func (t *tx) write(r *row) error {
+	if r.kind.issued() {
+		ordered.AppendInstant(r.value[:0], r.expires)
+	}
+	if err := t.put(r.kind, r.at, r.value); err != nil {
+		return err
+	}
+	if err := t.enter(r.entries); err != nil {
+		return err
+	}
+	return t.index(r.expires, r.kind, r.at)
 }
 
 // allow adds consents to those that are there.
@@ -244,7 +265,7 @@ func (w *commit) allow(t *tx) error {
 		} else if !errors.Is(err, storage.ErrNotFound) {
 			return err
 		}
-		if err := t.update(consents, key, more); err != nil {
+		if err := t.update(consents, key, &more); err != nil {
 			return err
 		}
 	}

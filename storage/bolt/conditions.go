@@ -47,12 +47,10 @@ func (w *commit) checkRoom(t *tx) error {
 // checkOnce refuses identifiers that came before, in these Changes too. One
 // that has expired is known until it is swept.
 func (w *commit) checkOnce(t *tx) error {
-	seen := make(map[string]bool, len(w.onces))
 	for _, r := range w.onces {
-		if seen[string(r.key)] || t.has(onces, r.key) {
+		if r.again || t.has(onces, r.key) {
 			return fmt.Errorf("%s: %w", onces, storage.ErrSeen)
 		}
-		seen[string(r.key)] = true
 	}
 	return nil
 }
@@ -69,7 +67,7 @@ func (w *commit) checkDecision(t *tx) error {
 		return err
 	}
 	grantID := w.DecideDevice.GrantID
-	if _, inserted := w.inserted[grantID]; grantID == "" || inserted {
+	if grantID == "" || grantIn(w.Grants, grantID) != nil {
 		return nil
 	}
 	if _, err := w.grant(t, grantID); err != nil {

@@ -13,41 +13,59 @@
 //	read.go       lookups
 //	sweep.go      removal of what has expired
 //	buckets.go    keys and values
+//	issued.go     what flows write, in one bucket
 //	codec.go      records as bytes
 //	indexes.go    the expiry index, and those that find records by another name
-//	schema.go     the version of the file, and the way from an older one
+//	schema.go     the version of the file, and the way from an older one; migrate.go
 //	file.go       a file that is looked at: check.go, stats.go, dump.go, compact.go
 //	pages.go      its pages, looked at without trust
 //	holder.go     which process has the file
 //
 // # Bucket map
 //
-//	bucket         key                               value          removed by the sweep
-//	grant          Grant.ID                          Grant          after its ExpiresAt
-//	code           Code.ID (32 bytes)                Code           after its grant's ExpiresAt
-//	access         AccessToken.ID (32 bytes)         AccessToken    after its ExpiresAt
-//	refresh        RefreshToken.ID (32 bytes)        RefreshToken   after its grant's ExpiresAt
-//	session        Session.ID (32 bytes)             Session        after its ExpiresAt
-//	sessionclient  u16(len(SID))‖SID‖ClientID        SessionClient  after its ExpiresAt
-//	consent        u16(len(Subject))‖Subject‖Client  Consent        never
-//	client         Client.ID                         Client         never
-//	once           Once.ID (32 bytes)                Once           after its ExpiresAt
-//	pushed         PushedRequest.ID (32 bytes)       PushedRequest  after its ExpiresAt
-//	device         DeviceCode.ID (32 bytes)          DeviceCode     after its ExpiresAt
-//	key            Key.ID                            Key            never
-//	sessiongrant   u16(len(SID))‖SID‖Grant.ID        (empty)        with the grant
-//	sid            u16(len(SID))‖SID‖Session.ID      (empty)        with the session
-//	usercode       DeviceCode.UserCode               DeviceCode.ID  with the device code
-//	origin         u16(len(Origin))‖Origin‖Client.ID (empty)        with the client
-//	expiry         instant‖kind‖key                  (empty)        with the record it names
-//	meta           "schema"                          version        never
-//	meta           "clients"                         how many       never
-//	meta           "keysversion"                     commits        never
+//	bucket    key                               value           removed by the sweep
+//	issued    T‖grant‖Grant.ID                  end‖Grant         after its ExpiresAt
+//	issued    T‖code‖Code.ID                    end‖Code          after its grant's ExpiresAt
+//	issued    T‖access‖AccessToken.ID           end‖AccessToken   after its ExpiresAt
+//	issued    T‖refresh‖RefreshToken.ID         end‖RefreshToken  after its grant's ExpiresAt
+//	issued    T‖session‖Session.ID              end‖Session       after its ExpiresAt
+//	issued    T‖sessionclient‖len‖SID‖ClientID  end‖SessionClient after its ExpiresAt
+//	issued    T‖sessiongrant‖len‖SID‖Grant.ID   (empty)           with the grant
+//	issued    T‖sid‖len‖SID‖Session.ID          (empty)           with the session
+//	issued    span                              instant‖kind      when nothing in it expires
+//	consent   len‖Subject‖Client                Consent           never
+//	client    Client.ID                         Client            never
+//	once      Once.ID (32 bytes)                Once              after its ExpiresAt
+//	pushed    PushedRequest.ID (32 bytes)       PushedRequest     after its ExpiresAt
+//	device    DeviceCode.ID (32 bytes)          DeviceCode        after its ExpiresAt
+//	key       Key.ID                            Key               never
+//	usercode  DeviceCode.UserCode               DeviceCode.ID     with the device code
+//	origin    len‖Origin‖Client.ID              (empty)           with the client
+//	expiry    instant‖kind‖span                 (empty)           with the span
+//	expiry    instant‖kind‖key                  (empty)           with the record it names
+//	meta      "schema"                          version           never
+//	meta      "clients"                         how many          never
+//	meta      "keysversion"                     commits           never
+//
+// What flows write is in one bucket, in the order in which the identifiers were made:
+// the provider's begin with the time, milliseconds in six bytes, which is T. For pairs
+// it is the SID's, for an identifier that begins with no time six bytes of its hash. So
+// what a transaction adds is on one page or two at the end of the bucket, and so is the
+// code that it redeems. Each in a bucket of its own, eight kinds would change eight
+// pages, and as many above them.
+//
+// The expiry index does not name these records. Five bytes of T are a span, of 256
+// milliseconds, and the index has one entry for each span: when, and of what kind, the
+// first record in it expires. It changes a few times in the life of a span. The sweep
+// goes by the instant that each record carries before it, end, removes what has expired
+// in the span, and moves the entry to what expires next. When a record ends early, the
+// entry stays where it is; the sweep finds nothing then, and moves it.
 //
 // Version 1 of the file had neither sessionclient, client, once, pushed, device
 // nor the two indexes sessiongrant and usercode, version 2 no index sid, and
 // version 3 no index origin and no numbers. Open adds them, in one transaction.
-// Version 4 had all records as JSON.
+// Version 4 had all records as JSON. Until version 5 every kind had a bucket, named as
+// above, with the identifier as the key, and every record an entry in the expiry index.
 //
 // The numbers stand there so that they need not be found out: how many clients
 // there are, at each registration, and whether the keys have changed, at each
@@ -55,10 +73,10 @@
 //
 // Values are the records of package storage: packed (codec.go) if every flow writes
 // them, else as JSON, their Go field names being the names in the file. Strings are
-// UTF-8; what is not may come back with U+FFFD in its place. An instant is twelve bytes, seconds then nanoseconds,
-// big-endian, so that the expiry bucket is in the order of time; kind is one
-// byte for the record's bucket. A record whose ExpiresAt is zero is not in the
-// expiry bucket and stays.
+// UTF-8; what is not may come back with U+FFFD in its place. An instant is twelve
+// bytes, seconds then nanoseconds, big-endian, so that the expiry bucket is in the order
+// of time; kind is one byte, len two. A record whose ExpiresAt is zero, which then is
+// its end, is not in the expiry bucket and stays.
 //
 // Codes and refresh tokens outlive their own ExpiresAt: a spent one that is
 // presented again must be recognised for as long as its grant lives (RFC 6749

@@ -23,8 +23,8 @@ type Dumped struct {
 // characters: they tell records apart, and nobody can look for a token by them.
 func (f *File) Dump(do func(Dumped) error) error {
 	return f.view(func(t *tx) error {
-		return f.each(t, func(k kind, key, value []byte) error {
-			record, _, err := recordOf(k, value)
+		return f.each(t, func(k kind, key, stored []byte) error {
+			record, _, err := recordOf(k, t.bare(k, stored))
 			if err != nil {
 				return fmt.Errorf("%s: %w", short(key), err)
 			}

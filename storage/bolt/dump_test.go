@@ -113,7 +113,7 @@ func TestStats(t *testing.T) {
 	}
 	for kind, want := range map[string][2]int{
 		"grant": {100, 100}, "code": {100, 100}, "access token": {100, 100}, "refresh token": {100, 100}, "session": {1, 1},
-		"key": {1, 0}, "client": {1, 0}, "consent": {1, 0}, "expiry": {405, 0}, "sessiongrant": {100, 0}, "usercode": {1, 0},
+		"key": {1, 0}, "client": {1, 0}, "consent": {1, 0}, "expiry": {105, 0}, "sessiongrant": {100, 0}, "usercode": {1, 0},
 	} {
 		if h := got[kind]; h.Count != want[0] || h.Expired != want[1] || h.Bytes == 0 {
 			t.Errorf("%s: %+v, want %d, of which %d have expired", kind, h, want[0], want[1])

@@ -1,9 +1,11 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -47,19 +49,24 @@ func (s *Store) LimitFile(size int) { s.db.MaxSize = size }
 
 // Damage puts what is no record in the place of a session.
 func (s *Store) Damage(session storage.Digest) error {
-	return s.db.Update(func(t *bbolt.Tx) error { return t.Bucket(sessions.bucket()).Put(session[:], []byte("{")) })
+	return s.db.Update(func(t *bbolt.Tx) error {
+		return t.Bucket(issuedBucket).Put(issuedKey(sessions, session[:]), append(bytes.Clone(never), '{'))
+	})
 }
 
 // Repair removes what Damage put.
 func (s *Store) Repair(session storage.Digest) error {
-	return s.db.Update(func(t *bbolt.Tx) error { return t.Bucket(sessions.bucket()).Delete(session[:]) })
+	return s.db.Update(func(t *bbolt.Tx) error {
+		return t.Bucket(issuedBucket).Delete(issuedKey(sessions, session[:]))
+	})
 }
 
 // AddStaleEntry adds a session to the expiry index at a time at which it does
 // not expire.
 func (s *Store) AddStaleEntry(at time.Time, session storage.Digest) error {
-	return s.db.Update(func(t *bbolt.Tx) error {
-		return (&tx{Tx: t}).index(at, sessions, session[:])
+	return s.db.Update(func(bt *bbolt.Tx) error {
+		t := &tx{Tx: bt}
+		return errors.Join(t.index(at, sessions, issuedKey(sessions, session[:])), t.noteSpans())
 	})
 }
 
@@ -107,3 +114,37 @@ func RedactedRecord(record any) (string, error) {
 
 // Replaced reports whether a path leads no more to an open file.
 var Replaced = replaced
+
+// Costs are what a store's transactions have cost since it was opened.
+type Costs struct{ Writes, PageBytes, Nodes, Cursors, Transactions int64 }
+
+// Costs returns them.
+func (s *Store) Costs() Costs {
+	last, _ := s.LastTransaction()
+	stats := s.db.Stats().TxStats
+	return Costs{stats.GetWrite(), stats.GetPageAlloc(), stats.GetNodeCount(), stats.GetCursorCount(), int64(last)}
+}
+
+// IssuedKey is the key that something of a kind has in the bucket of issued records.
+func IssuedKey(name, key string) string {
+	for _, k := range slices.Concat(everyKind, everyIndex) {
+		if string(k.bucket()) == name && k.issued() {
+			return string(issuedKey(k, []byte(key)))
+		}
+	}
+	panic("no such kind is issued: " + name)
+}
+
+// IssuedKind is the kind of what has a key in that bucket, "span" for a span.
+func IssuedKind(at []byte) string {
+	if len(at) == spanSize {
+		return "span"
+	}
+	return string(kind(at[timeSize]).bucket())
+}
+
+// Packed is a record, of which a pointer is given, as version 5 wrote it.
+func Packed(record any) (string, error) {
+	packed, err := appendRecord(nil, onces, record)
+	return string(packed), err
+}

@@ -96,7 +96,7 @@ func (f *File) view(do func(*tx) error) error {
 		return fmt.Errorf("%w: %w", ErrDamaged, f.layout.damage[0])
 	}
 	err := recovered(func() error {
-		return f.db.View(func(t *bbolt.Tx) error { return do(&tx{Tx: t}) })
+		return f.db.View(func(t *bbolt.Tx) error { return do(&tx{Tx: t, older: f.Schema < issuedSchema}) })
 	})
 	if _, panicked := errors.AsType[*panicError](err); panicked {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -105,13 +105,9 @@ func (f *File) view(do func(*tx) error) error {
 }
 
 // each calls do for every record of every kind that the file has.
-func (f *File) each(t *tx, do func(k kind, key, value []byte) error) error {
+func (f *File) each(t *tx, do func(k kind, key, stored []byte) error) error {
 	for _, k := range everyKind {
-		bucket := t.Bucket(k.bucket())
-		if bucket == nil {
-			continue // a later version of the file has it
-		}
-		if err := bucket.ForEach(func(key, value []byte) error { return do(k, key, value) }); err != nil {
+		if err := t.each(k, func(key, stored []byte) error { return do(k, key, stored) }); err != nil {
 			return err
 		}
 	}

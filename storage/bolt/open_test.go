@@ -123,8 +123,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"a newer schema", func(t *testing.T, path string) {
 			t.Helper()
 			ours(t, path)
-			setSchema(t, path, "6")
-		}, "written by a newer version of the program (schema 6, this one knows 5)"},
+			setSchema(t, path, "7")
+		}, "written by a newer version of the program (schema 7, this one knows 6)"},
 		{"a schema that is no number", func(t *testing.T, path string) {
 			t.Helper()
 			ours(t, path)

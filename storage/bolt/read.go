@@ -53,8 +53,8 @@ func read[T any](ctx context.Context, s *Store, k kind, key []byte) (record T, e
 func readAll[T any](ctx context.Context, s *Store, k kind, compare func(a, b T) int) ([]T, error) {
 	var all []T
 	err := s.view(ctx, func(t *tx) error {
-		return t.Bucket(k.bucket()).ForEach(func(_, value []byte) error {
-			record, err := decode[T](k, value)
+		return t.each(k, func(_, value []byte) error {
+			record, err := decode[T](k, t.bare(k, value))
 			if err != nil {
 				return err
 			}
@@ -124,7 +124,7 @@ func (s *Store) Consent(ctx context.Context, subject, clientID string) (storage.
 func (s *Store) SessionClients(ctx context.Context, sid string) ([]storage.SessionClient, error) {
 	var all []storage.SessionClient
 	err := s.view(ctx, func(t *tx) error {
-		for _, key := range t.keysUnder(sessionClients.bucket(), ordered.Pair(sid, "")) {
+		for _, key := range t.keysUnder(sessionClients, ordered.Pair(sid, "")) {
 			client, err := get[storage.SessionClient](t, sessionClients, key)
 			if err != nil {
 				return err
@@ -156,7 +156,7 @@ func (s *Store) HasOrigin(ctx context.Context, origin string) (has bool, err err
 	err = s.view(ctx, func(t *tx) error {
 		if origin != "" && len(origin) <= maxKey {
 			prefix := ordered.Pair(origin, "")
-			key, _ := t.Bucket(originBucket).Cursor().Seek(prefix)
+			key, _ := t.of(origins).Cursor().Seek(prefix)
 			has = bytes.HasPrefix(key, prefix)
 		}
 		return nil
@@ -186,7 +186,7 @@ func (s *Store) DeviceCode(ctx context.Context, id storage.Digest) (storage.Devi
 // DeviceCodeOf implements storage.Store.
 func (s *Store) DeviceCodeOf(ctx context.Context, userCode string) (code storage.DeviceCode, err error) {
 	err = s.view(ctx, func(t *tx) (err error) {
-		id := t.Bucket(userCodeBucket).Get([]byte(userCode))
+		id := t.of(userCodes).Get([]byte(userCode))
 		code, err = get[storage.DeviceCode](t, deviceCodes, id)
 		return err
 	})

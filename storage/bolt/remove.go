@@ -65,7 +65,7 @@ func (w *commit) signOut(t *tx) error {
 			}
 		}
 		prefix := ordered.Pair(sid, "")
-		for _, key := range t.keysUnder(sessionGrantBucket, prefix) {
+		for _, key := range t.keysUnder(sessionGrants, prefix) {
 			grantID := string(key[len(prefix):])
 			if err := revokeGrant(t, grantID, w.At, func(g storage.Grant) bool { return g.SessionBound }); err != nil {
 				return err

@@ -10,7 +10,7 @@ import (
 
 // Schema is the version of the bucket map in doc.go. Raise it with every
 // change that an older program would misread.
-const Schema = 5
+const Schema = 6
 
 var (
 	metaBucket = []byte("meta")
@@ -25,25 +25,22 @@ var errForeign = errors.New("not a store of this program")
 
 // migrations bring a file from each version to the next. An empty file has
 // version 0, so a new one goes the way of an old one.
-var migrations = [Schema]func(t *tx) error{layOut, addIndexes, addSIDs, addOrigins, pack}
+var migrations = [Schema]func(t *tx) error{layOut, addIndexes, addSIDs, addOrigins, pack, gatherIssued}
 
 // layOut makes the buckets of version 1.
 func layOut(t *tx) error {
-	buckets := [][]byte{metaBucket, expiryBucket}
-	for _, k := range []kind{codes, accessTokens, refreshTokens, sessions, grants, consents, keys} {
-		buckets = append(buckets, k.bucket())
+	for _, name := range [][]byte{metaBucket, expiryBucket} {
+		if _, err := t.CreateBucket(name); err != nil {
+			return err
+		}
 	}
-	return t.create(buckets...)
+	return t.create(codes, accessTokens, refreshTokens, sessions, grants, consents, keys)
 }
 
 // addIndexes makes the buckets that version 2 added, and notes the grants of
 // version 1 under their sessions.
 func addIndexes(t *tx) error {
-	buckets := [][]byte{sessionGrantBucket, userCodeBucket}
-	for _, k := range []kind{clients, onces, pushedRequests, deviceCodes, sessionClients} {
-		buckets = append(buckets, k.bucket())
-	}
-	if err := t.create(buckets...); err != nil {
+	if err := t.create(sessionGrants, userCodes, clients, onces, pushedRequests, deviceCodes, sessionClients); err != nil {
 		return err
 	}
 	return t.enterAll(grants)
@@ -53,10 +50,10 @@ func addIndexes(t *tx) error {
 // before under their "sid". Requests that were pushed before are forgotten: which of
 // them were answered, version 2 noted elsewhere than we look.
 func addSIDs(t *tx) error {
-	if err := t.create(sidBucket); err != nil {
+	if err := t.create(sids); err != nil {
 		return err
 	}
-	for _, key := range t.keysUnder(pushedRequests.bucket(), nil) {
+	for _, key := range t.keysUnder(pushedRequests, nil) {
 		if err := t.endNow(pushedRequests, key); err != nil {
 			return err
 		}
@@ -67,10 +64,10 @@ func addSIDs(t *tx) error {
 // addOrigins makes the bucket that version 4 added, and counts the clients. Which
 // origins the clients of before have is not in their records: the provider knows.
 func addOrigins(t *tx) error {
-	if err := t.create(originBucket); err != nil {
+	if err := t.create(origins); err != nil {
 		return err
 	}
-	return t.count(clientsKey, len(t.keysUnder(clients.bucket(), nil)))
+	return t.count(clientsKey, len(t.keysUnder(clients, nil)))
 }
 
 // pack marks the file: from version 5 on, records are written that older programs cannot
@@ -79,7 +76,7 @@ func pack(*tx) error { return nil }
 
 // enterAll makes the entries of all records of a kind.
 func (t *tx) enterAll(k kind) error {
-	return t.Bucket(k.bucket()).ForEach(func(key, _ []byte) error {
+	return t.each(k, func(key, _ []byte) error {
 		entries, err := t.entriesOf(k, key)
 		if err != nil {
 			return err
@@ -88,9 +85,9 @@ func (t *tx) enterAll(k kind) error {
 	})
 }
 
-func (t *tx) create(buckets ...[]byte) error {
-	for _, name := range buckets {
-		if _, err := t.CreateBucket(name); err != nil {
+func (t *tx) create(kinds ...kind) error {
+	for _, k := range kinds {
+		if _, err := t.CreateBucket(k.bucket()); err != nil {
 			return err
 		}
 	}
@@ -113,9 +110,10 @@ func initialise(db *bbolt.DB) error {
 	case version == Schema:
 		return nil
 	}
-	return db.Update(func(t *bbolt.Tx) error {
+	return db.Update(func(bt *bbolt.Tx) error {
+		t := &tx{Tx: bt, older: true}
 		for ; version < Schema; version++ {
-			if err := migrations[version](&tx{Tx: t}); err != nil {
+			if err := migrations[version](t); err != nil {
 				return fmt.Errorf("from schema %d: %w", version, err)
 			}
 		}

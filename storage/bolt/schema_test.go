@@ -234,6 +234,39 @@ func TestOpenVersion3(t *testing.T) {
 	}
 }
 
+// version4 is what a file of version 4 held: JSON, the origins, and the number of clients.
+func version4() map[string]map[string]string {
+	buckets := version3()
+	buckets["meta"] = map[string]string{"schema": "4", "clients": "2", "keysversion": "7"}
+	buckets["origin"] = map[string]string{"\x00\x13https://one.exampleone": ""}
+	buckets["client"]["one"] = `{"ID":"one","Metadata":"e30=","Origins":["https://one.example"],"CreatedAt":"2031-02-03T04:05:06.789012345Z"}`
+	return buckets
+}
+
+// TestOpenVersion4: records stay JSON until they change.
+func TestOpenVersion4(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "op.db")
+	writeFile(t, path, version4())
+	s := reopen(t, path, nil)
+	commit(t, s, storage.Changes{At: start, RedeemCode: storage.DigestOf("code"), ClientLimit: 3, Clients: []storage.Client{{ID: "three"}}})
+	code, grant, err := s.Code(t.Context(), storage.DigestOf("code"))
+	if !code.UsedAt.Equal(start) || grant.Nonce != "n" || err != nil {
+		t.Errorf("code used at %s, %+v, %v", code.UsedAt, grant, err)
+	}
+	if has, err := s.HasOrigin(t.Context(), "https://one.example"); !has || err != nil {
+		t.Errorf("its origin: %v, %v", has, err)
+	}
+	if version, err := s.KeysVersion(t.Context()); version != 7 || err != nil {
+		t.Errorf("the version of the keys: %d, %v", version, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := bolt.CheckFile(path); err != nil {
+		t.Error(err)
+	}
+}
+
 // A file that cannot be brought up to date stays what it was.
 func TestOpenOlderDamaged(t *testing.T) {
 	type file = map[string]map[string]string
@@ -247,6 +280,9 @@ func TestOpenOlderDamaged(t *testing.T) {
 		{"a bucket of the later version", version1, func(b file) { b["once"] = nil }, "from schema 1"},
 		{"a session that is no record", version2, func(b file) { b["session"]["x"] = "{" }, "from schema 2"},
 		{"a bucket of the version after that", version2, func(b file) { b["sid"] = nil }, "from schema 2"},
+		{"a code that is no record", version4, func(b file) { b["code"]["x"] = "{" }, "from schema 5"},
+		{"a bucket of version 6", version4, func(b file) { b["issued"] = nil }, "from schema 5"},
+		{"a bucket that is gone", version4, func(b file) { delete(b, "refresh") }, "from schema 5"},
 		{"a bucket of version 4", version3, func(b file) { b["origin"] = nil }, "from schema 3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -173,3 +173,51 @@ func ordered(n int, now time.Time) storage.Digest {
 	copy(id[:], millis[2:8])
 	return id
 }
+
+// BenchmarkSoakMixed is BenchmarkSoak with records that live for ten seconds, one and two
+// minutes, and five: the provider's own lifetimes, nearer to each other. Every second
+// flow has a refresh token, and one from a minute before is used. Since what comes
+// together goes at different times, the file shows whether half-empty pages are filled.
+// -benchtime 150000x is two such lives of five minutes.
+func BenchmarkSoakMixed(b *testing.B) {
+	const rate = 250
+	path := filepath.Join(b.TempDir(), "op.db")
+	s, err := bolt.Open(path, &bolt.Options{NoSync: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	mixed := lives{access: 10 * time.Second, session: time.Minute, grant: 5 * time.Minute}
+	brief := lives{access: 10 * time.Second, session: time.Minute, grant: 11 * time.Second}
+	before := s.Costs()
+	var families []*flow
+	for n := range b.N {
+		now := start.Add(time.Duration(n) * time.Second / rate)
+		if n%rate == 0 {
+			if _, err := s.Sweep(b.Context(), now, 1_000_000); err != nil {
+				b.Fatal(err)
+			}
+		}
+		f := newFlow(n, now, []lives{mixed, brief}[n%2])
+		changes := []storage.Changes{f.login(), f.redeem(now.Add(3 * time.Millisecond))}
+		if families = append(families, f); n%2 == 0 && n > 60*rate {
+			changes = append(changes, families[0].refreshed(now))
+		}
+		if len(families) > 60*rate {
+			families = families[1:]
+		}
+		for _, c := range changes {
+			if err := s.Commit(b.Context(), c); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if quarter := max(1, b.N/4); (n+1)%quarter == 0 {
+			info, err := os.Stat(path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(info.Size())/(1<<20), fmt.Sprintf("MiB-at-%d/4", (n+1)/quarter))
+		}
+	}
+	b.ReportMetric(float64(s.Costs().Writes-before.Writes)/float64(b.N), "writes/op")
+}

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"errors"
 	"time"
 )
 
@@ -71,19 +72,24 @@ func (f *File) Stats(now time.Time) (*Stats, error) {
 }
 
 func (s *Stats) countIndexes(t *tx) error {
-	for _, index := range indexes {
-		h := Holding{Kind: string(index.bucket)}
-		if bucket := t.Bucket(index.bucket); bucket != nil {
-			if err := bucket.ForEach(func(key, value []byte) error {
-				h.add(key, value)
-				return nil
-			}); err != nil {
-				return err
-			}
-		}
+	expiry := Holding{Kind: string(expiryBucket)}
+	var err error
+	if bucket := t.Bucket(expiryBucket); bucket != nil {
+		err = bucket.ForEach(func(key, value []byte) error {
+			expiry.add(key, value)
+			return nil
+		})
+	}
+	s.Indexes = append(s.Indexes, expiry)
+	for _, k := range everyIndex {
+		h := Holding{Kind: k.String()}
+		err = errors.Join(err, t.each(k, func(key, value []byte) error {
+			h.add(key, value)
+			return nil
+		}))
 		s.Indexes = append(s.Indexes, h)
 	}
-	return nil
+	return err
 }
 
 func (h *Holding) add(key, value []byte) {

@@ -2,9 +2,11 @@ package bolt
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oidclab/oidclab/storage"
@@ -15,6 +17,8 @@ const (
 	// maxSweep bounds what one transaction of a sweep looks at, so that it
 	// holds up no commit for long.
 	maxSweep = 256
+	// maxLook bounds at how many records it looks to find those, but for the last span.
+	maxLook = 16 * maxSweep
 	// maxRest is about what such a transaction takes without a disk.
 	maxRest = 3 * time.Millisecond
 )
@@ -50,9 +54,12 @@ type sweep struct {
 
 	// What check found.
 
-	expired []record // to be removed
-	index   [][]byte // keys to be removed from the index
-	more    bool     // there may be more that has expired
+	due     []due       // what has expired, in the order in which it goes
+	expired []due       // the first of it, which is removed
+	stale   [][]byte    // entries of the index without a record that expires then
+	spans   []sweptSpan // those that were looked at
+	looked  int         // at how many records
+	more    bool        // there may be more that has expired
 }
 
 // record names a record by its place.
@@ -61,39 +68,93 @@ type record struct {
 	key  []byte
 }
 
-// check walks the index from its earliest entry to now.
+// due is a record that has expired. Its bound says when, and in which order.
+type due struct {
+	record
+	bound bound
+	entry []byte // its own in the index, if it has one
+	span  int    // else the number of its span
+}
+
+// sweptSpan is a span of which something has expired.
+type sweptSpan struct {
+	span
+	rest *bound // when the first of what is left expires, nil for never
+}
+
+func (s *sweptSpan) left(b bound) {
+	if s.rest == nil || b.before(*s.rest) {
+		s.rest = &b
+	}
+}
+
+// check walks the index from its earliest entry to now, until it has seen enough.
 func (w *sweep) check(t *tx) error {
 	end := ordered.AppendInstant(nil, w.now)
-	cursor := t.Bucket(expiryBucket).Cursor()
-	for entry, _ := cursor.First(); entry != nil; entry, _ = cursor.Next() {
-		if bytes.Compare(entry[:ordered.InstantSize], end) >= 0 {
-			return nil
+	var next []byte // the first entry that was not looked at
+	cursor := t.open(expiryBucket).Cursor()
+	for entry, _ := cursor.First(); entry != nil && bytes.Compare(entry[:ordered.InstantSize], end) < 0; entry, _ = cursor.Next() {
+		if len(w.due)+len(w.stale) >= maxSweep || w.looked >= maxLook {
+			next = entry
+			break
 		}
-		if len(w.expired) >= w.limit {
-			return nil
-		}
-		if len(w.index) == maxSweep {
-			w.more = true
-			return nil
-		}
-		// The key is bbolt's memory, and is needed after the cursor moved on.
-		entry = bytes.Clone(entry)
-		w.index = append(w.index, entry)
-		r := record{kind: kind(entry[ordered.InstantSize]), key: entry[ordered.InstantSize+1:]}
-		expires, err := r.expires(t)
-		if errors.Is(err, storage.ErrNotFound) {
-			continue
-		}
-		if err != nil {
+		if err := w.look(t, entry, end); err != nil {
 			return err
 		}
-		// The record has the last word: an entry that it has outlived goes
-		// alone.
-		if bytes.Equal(ordered.AppendInstant(nil, expires), entry[:ordered.InstantSize]) {
-			w.expired = append(w.expired, r)
-		}
+	}
+	slices.SortFunc(w.due, func(a, b due) int {
+		return cmp.Or(bytes.Compare(a.bound[:], b.bound[:]), bytes.Compare(a.key, b.key))
+	})
+	// Behind the next entry there may be what expired before what we have found.
+	count := min(len(w.due), maxSweep)
+	for next != nil && count > 0 && bytes.Compare(w.due[count-1].bound[:], next[:boundSize]) > 0 {
+		count--
+	}
+	w.expired = w.due[:max(0, min(count, w.limit))]
+	w.more = len(w.expired) < w.limit && (next != nil || count < len(w.due))
+	return nil
+}
+
+// look finds what has expired behind an entry. The memory of keys is bbolt's, until the
+// transaction ends.
+func (w *sweep) look(t *tx, entry, end []byte) error {
+	w.looked++
+	k, key := indexed(entry)
+	if k.issued() && len(key) == spanSize {
+		w.lookInto(t, span(key), end)
+		return nil
+	}
+	r := record{k, key}
+	expires, err := r.expires(t)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	// The record has the last word: an entry that it has outlived goes alone.
+	if b := boundOf(expires, k); err == nil && bytes.HasPrefix(entry, b[:]) {
+		w.due = append(w.due, due{record: r, bound: b, entry: entry})
+	} else {
+		w.stale = append(w.stale, entry)
 	}
 	return nil
+}
+
+// lookInto finds what has expired in a span.
+func (w *sweep) lookInto(t *tx, s span, end []byte) {
+	swept := sweptSpan{span: s}
+	cursor := t.open(issuedBucket).Cursor()
+	for at, stored := cursor.Seek(s[:]); bytes.HasPrefix(at, s[:]); at, stored = cursor.Next() {
+		r, b := issuedAt(at, stored)
+		if b == nil {
+			continue
+		}
+		w.looked++
+		if bytes.Compare(b[:ordered.InstantSize], end) < 0 {
+			w.due = append(w.due, due{record: r, bound: *b, span: len(w.spans)})
+		} else {
+			swept.left(*b)
+		}
+	}
+	w.spans = append(w.spans, swept)
 }
 
 func (w *sweep) apply(t *tx, refused error) error {
@@ -101,24 +162,42 @@ func (w *sweep) apply(t *tx, refused error) error {
 		return nil
 	}
 	for _, r := range w.expired {
-		entries, err := t.entriesOf(r.kind, r.key)
-		if err != nil {
-			return err
-		}
-		if err := t.leave(entries); err != nil {
-			return err
-		}
-		if err := t.remove(r.kind, r.key); err != nil {
+		if err := t.expire(r); err != nil {
 			return err
 		}
 	}
-	for _, entry := range w.index {
+	for _, entry := range w.stale {
 		t.written = true
-		if err := t.Bucket(expiryBucket).Delete(entry); err != nil {
+		if err := t.open(expiryBucket).Delete(entry); err != nil {
+			return err
+		}
+	}
+	for _, r := range w.due[len(w.expired):] {
+		if r.entry == nil {
+			w.spans[r.span].left(r.bound)
+		}
+	}
+	for _, s := range w.spans {
+		if err := t.setBound(s.span, s.rest); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// expire removes a record with its entries.
+func (t *tx) expire(r due) error {
+	entries, err := t.entriesOf(r.kind, r.key)
+	if err != nil {
+		return err
+	}
+	if err := t.leave(entries); err != nil {
+		return err
+	}
+	if err := t.remove(r.kind, r.key); err != nil || r.entry == nil {
+		return err
+	}
+	return t.open(expiryBucket).Delete(r.entry)
 }
 
 // expires returns when the record may be swept, by what is stored now.

@@ -128,7 +128,7 @@ func (s *Store) gather(t *tx, batch *[]*request) error {
 			*batch = append(*batch, next)
 		}
 	}
-	return nil
+	return t.noteSpans()
 }
 
 // rollback ends a transaction; one that has ended stays as it is.
