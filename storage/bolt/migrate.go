@@ -18,11 +18,51 @@ type moved struct {
 	at, key, stored []byte
 }
 
-// gatherIssued puts what flows write into one bucket, in order: bbolt keeps what one
-// transaction adds to a page in one list until its end.
+// gatherIssued puts what flows write into one bucket. What has lost its grant stays, as
+// it did.
 func gatherIssued(t *tx) error {
-	// 1. What is there. Until the transaction ends, its memory is the file's.
-	var all []moved
+	// 1. What is there.
+	all, err := t.toBeMoved()
+	if err != nil {
+		return err
+	}
+
+	// 2. Its new place.
+	bucket, err := t.CreateBucket(issuedBucket)
+	if err != nil {
+		return err
+	}
+	bucket.FillPercent = fullPage
+	after := &tx{Tx: t.Tx}
+	for _, m := range all {
+		value := m.stored
+		if m.kind.expires() {
+			expires, err := record{m.kind, m.key}.expires(t)
+			if err != nil && !errors.Is(err, storage.ErrNotFound) {
+				return err
+			}
+			if err := after.index(expires, m.kind, m.at); err != nil {
+				return err
+			}
+			value = append(ordered.AppendInstant(nil, expires), m.stored...)
+		}
+		if err := bucket.Put(m.at, value); err != nil {
+			return err
+		}
+	}
+
+	// 3. The expiry index: from now on they are in it with their spans.
+	if err := t.forgetIssued(); err != nil {
+		return err
+	}
+	t.older = false
+	return after.noteSpans()
+}
+
+// toBeMoved returns everything of an issued kind, in its new order: bbolt keeps what a
+// transaction adds to a page in one list until its end, where the end is the place to
+// add to. The memory is the file's, until the transaction ends.
+func (t *tx) toBeMoved() (all []moved, err error) {
 	for _, k := range slices.Concat(everyKind, everyIndex) {
 		if !k.issued() {
 			continue
@@ -31,46 +71,11 @@ func gatherIssued(t *tx) error {
 			all = append(all, moved{k, issuedKey(k, key), key, stored})
 			return nil
 		}); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	slices.SortFunc(all, func(a, b moved) int { return bytes.Compare(a.at, b.at) })
-
-	// 2. Its new place.
-	bucket, err := t.CreateBucket(issuedBucket)
-	if err != nil {
-		return err
-	}
-	bucket.FillPercent = fullPage
-	spans := &tx{Tx: t.Tx}
-	for _, m := range all {
-		if m.kind >= sids {
-			if err := bucket.Put(m.at, m.stored); err != nil {
-				return err
-			}
-			continue
-		}
-		expires, err := record{m.kind, m.key}.expires(t)
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return err // an orphan stays, as it did
-		}
-		if err := bucket.Put(m.at, append(ordered.AppendInstant(nil, expires), m.stored...)); err != nil {
-			return err
-		}
-		if err := spans.index(expires, m.kind, m.at); err != nil {
-			return err
-		}
-	}
-
-	// 3. The index: from now on they are in it with their spans.
-	if err := t.forgetIssued(); err != nil {
-		return err
-	}
-	if err := spans.noteSpans(); err != nil {
-		return err
-	}
-	t.older = false
-	return nil
+	return all, nil
 }
 
 // forgetIssued removes the buckets of issued kinds, and their entries in the expiry index.
