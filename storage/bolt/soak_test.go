@@ -146,9 +146,10 @@ func signIn(b *testing.B, s *bolt.Store, n int, now time.Time, life time.Duratio
 	expires := now.Add(life)
 	id := ordered(n, now)
 	grant := c.Grants[0]
-	grant.ID, grant.SessionID, grant.ExpiresAt = fmt.Sprintf("%x", id[:16]), grant.ID, expires
+	name := fmt.Sprintf("%x", id[:16])
+	grant.ID, grant.SessionID, grant.ExpiresAt = name, name, expires
 	session := benchSession(n)
-	session.ID, session.ExpiresAt = id, expires
+	session.ID, session.SID, session.ExpiresAt = id, name, expires
 	code := c.Codes[0]
 	code.ID, code.GrantID = id, grant.ID
 	access, refresh := c.AccessTokens[0], c.RefreshTokens[0]
