@@ -105,6 +105,9 @@ type tx struct {
 	// spans are those of which something may expire earlier than the index says;
 	// see noteSpans.
 	spans map[span]bound
+	// issued looks things up in the bucket of issued records: bbolt makes a cursor for
+	// every Get, this one is used again.
+	issued *bbolt.Cursor
 }
 
 // fullPage is how full bbolt leaves a page behind that it splits. Most keys begin with
@@ -137,13 +140,28 @@ func (t *tx) at(k kind, key []byte) []byte {
 	return key
 }
 
+// stored returns what is stored under a key of the bucket, nil if nothing is.
+func (t *tx) stored(k kind, at []byte) []byte {
+	if !t.issues(k) {
+		return t.of(k).Get(at)
+	}
+	if t.issued == nil {
+		t.issued = t.of(k).Cursor()
+	}
+	found, stored := t.issued.Seek(at)
+	if !bytes.Equal(found, at) {
+		return nil
+	}
+	return stored
+}
+
 func (t *tx) has(k kind, key []byte) bool {
-	return t.of(k).Get(t.at(k, key)) != nil
+	return t.stored(k, t.at(k, key)) != nil
 }
 
 // get returns the record under key; its memory is the caller's.
 func get[T any](t *tx, k kind, key []byte) (record T, err error) {
-	stored := t.of(k).Get(t.at(k, key))
+	stored := t.stored(k, t.at(k, key))
 	if stored == nil {
 		return record, fmt.Errorf("%s: %w", k, storage.ErrNotFound)
 	}
@@ -215,7 +233,7 @@ func (t *tx) update(k kind, key []byte, record any) error {
 	}
 	at := t.at(k, key)
 	if k.issued() {
-		copy(value[:ordered.InstantSize], t.of(k).Get(at))
+		copy(value[:ordered.InstantSize], t.stored(k, at))
 	}
 	return t.put(k, at, value)
 }

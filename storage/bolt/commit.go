@@ -111,7 +111,7 @@ func (w *commit) checkUnspent(t *tx, k kind, grantID string, usedAt time.Time) e
 func (w *commit) checkInserts(t *tx) error {
 	for i := range w.inserts {
 		r := &w.inserts[i]
-		if r.again || t.of(r.kind).Get(r.at) != nil || t.hasUserCode(r.entries) {
+		if r.again || t.stored(r.kind, r.at) != nil || t.hasUserCode(r.entries) {
 			return fmt.Errorf("%s: %w", r.kind, storage.ErrExists)
 		}
 		if err := w.checkGrant(t, r); err != nil {
