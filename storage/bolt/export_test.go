@@ -148,3 +148,6 @@ func Packed(record any) (string, error) {
 	packed, err := appendRecord(nil, onces, record)
 	return string(packed), err
 }
+
+// MaxLook is at how many records one transaction of a sweep looks.
+const MaxLook = maxLook

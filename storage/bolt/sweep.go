@@ -18,7 +18,7 @@ const (
 	// holds up no commit for long.
 	maxSweep = 256
 	// maxLook bounds at how many records it looks to find those, but for the last span.
-	maxLook = 16 * maxSweep
+	maxLook = 64 * maxSweep
 	// maxRest is about what such a transaction takes without a disk.
 	maxRest = 3 * time.Millisecond
 )
@@ -94,7 +94,7 @@ func (w *sweep) check(t *tx) error {
 	var next []byte // the first entry that was not looked at
 	cursor := t.open(expiryBucket).Cursor()
 	for entry, _ := cursor.First(); entry != nil && bytes.Compare(entry[:ordered.InstantSize], end) < 0; entry, _ = cursor.Next() {
-		if len(w.due)+len(w.stale) >= maxSweep || w.looked >= maxLook {
+		if w.looked >= maxLook || len(w.stale)+w.dueBefore(entry) >= maxSweep {
 			next = entry
 			break
 		}
@@ -105,14 +105,24 @@ func (w *sweep) check(t *tx) error {
 	slices.SortFunc(w.due, func(a, b due) int {
 		return cmp.Or(bytes.Compare(a.bound[:], b.bound[:]), bytes.Compare(a.key, b.key))
 	})
-	// Behind the next entry there may be what expired before what we have found.
 	count := min(len(w.due), maxSweep)
-	for next != nil && count > 0 && bytes.Compare(w.due[count-1].bound[:], next[:boundSize]) > 0 {
-		count--
+	if next != nil {
+		count = min(count, w.dueBefore(next))
 	}
 	w.expired = w.due[:max(0, min(count, w.limit))]
 	w.more = len(w.expired) < w.limit && (next != nil || count < len(w.due))
 	return nil
+}
+
+// dueBefore is how much of what was found goes before all that there may be behind an
+// entry: spans may overlap in when their records expire.
+func (w *sweep) dueBefore(entry []byte) (count int) {
+	for i := range w.due {
+		if bytes.Compare(w.due[i].bound[:], entry[:min(boundSize, len(entry))]) <= 0 {
+			count++
+		}
+	}
+	return count
 }
 
 // look finds what has expired behind an entry. The memory of keys is bbolt's, until the

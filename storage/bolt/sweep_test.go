@@ -30,6 +30,83 @@ func TestStaleIndexEntries(t *testing.T) {
 	// That the entries are gone is what the check of the file tests.
 }
 
+// TestSweepOverlappingSpans: the oldest goes first, wherever it stands, and many in one
+// transaction. The tokens of two spans expire in turn.
+func TestSweepOverlappingSpans(t *testing.T) {
+	const all, some = 800, 300
+	s, _ := openStore(t, nil)
+	c := storage.Changes{Grants: []storage.Grant{{ID: "grant"}}}
+	for n := range all {
+		c.AccessTokens = append(c.AccessTokens, storage.AccessToken{
+			ID: ordered(n, start.Add(time.Duration(n%2)*time.Second)), GrantID: "grant", ExpiresAt: start.Add(time.Duration(n) * time.Second),
+		})
+	}
+	commit(t, s, c)
+	before := lastTransaction(t, s)
+	if n, err := s.Sweep(t.Context(), start.Add(time.Hour), some); n != some || err != nil {
+		t.Fatalf("Sweep: %d, %v; want %d", n, err, some)
+	}
+	if n := lastTransaction(t, s) - before; n != 2 {
+		t.Errorf("%d transactions, want 2", n)
+	}
+	for n, token := range c.AccessTokens {
+		if _, _, err := s.AccessToken(t.Context(), token.ID); errors.Is(err, storage.ErrNotFound) != (n < some) {
+			t.Errorf("token %d: %v", n, err)
+		}
+	}
+}
+
+// TestSweepBesideMany: where a span has more than one transaction looks at, what expired
+// before goes before all the same.
+func TestSweepBesideMany(t *testing.T) {
+	s, _ := openStore(t, nil)
+	c := storage.Changes{Grants: []storage.Grant{{ID: "grant"}}}
+	add := func(id storage.Digest, seconds int) {
+		c.AccessTokens = append(c.AccessTokens, storage.AccessToken{ID: id, GrantID: "grant", ExpiresAt: start.Add(time.Duration(seconds) * time.Second)})
+	}
+	for n := range bolt.MaxLook {
+		add(ordered(n, start), 1000)
+	}
+	first, second, third := ordered(-1, start), ordered(-2, start.Add(time.Minute)), ordered(-3, start)
+	add(first, 1)
+	add(second, 2)
+	add(third, 3)
+	commit(t, s, c)
+	if n, err := s.Sweep(t.Context(), start.Add(time.Minute), 2); n != 2 || err != nil {
+		t.Fatalf("Sweep: %d, %v; want 2", n, err)
+	}
+	for id, gone := range map[storage.Digest]bool{first: true, second: true, third: false} {
+		if _, _, err := s.AccessToken(t.Context(), id); errors.Is(err, storage.ErrNotFound) != gone {
+			t.Errorf("gone: %t, %v", !gone, err)
+		}
+	}
+}
+
+// TestSweepGrantsLast: of what expires at one instant, in more spans than a transaction
+// looks into, no grant goes before all that came of grants.
+func TestSweepGrantsLast(t *testing.T) {
+	const grants = 400
+	s, path := openStore(t, nil)
+	var c storage.Changes
+	for n := range grants {
+		e := exchange(n)
+		c.Grants, c.Codes = append(c.Grants, e.Grants...), append(c.Codes, e.Codes...)
+	}
+	commit(t, s, c)
+	for _, removed := range []int{grants - 1, 1, grants / 2, grants / 2} {
+		if n, err := s.Sweep(t.Context(), start.Add(2*time.Hour), removed); n != removed || err != nil {
+			t.Fatalf("Sweep: %d, %v; want %d", n, err, removed)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := bolt.CheckFile(path); err != nil { // a code without its grant
+			t.Fatal(err)
+		}
+		s = reopen(t, path, nil)
+	}
+}
+
 func TestSweepInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := openStore(t, &bolt.Options{SweepInterval: time.Minute})
