@@ -20,6 +20,9 @@ func TestDiskFull(t *testing.T) {
 		return
 	}
 	op := providertest.Start(t, fastClients())
+	if err := op.Provider.Ready(t.Context()); err != nil { // its keys are stored before the disk is full
+		t.Fatal(err)
+	}
 	b := providertest.NewBrowser(t)
 	earlier := postForm(t, op.URL()+"/token", redeem(b.SignIn(authorizeURL(op, codeRequest()), "alice", "alice").Query().Get("code")), nil)
 	code := b.SignIn(authorizeURL(op, codeRequest()), "alice", "alice").Query().Get("code")
