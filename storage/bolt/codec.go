@@ -31,6 +31,15 @@ func appendRecord(b []byte, k kind, record any) ([]byte, error) {
 		b = append(b, make([]byte, ordered.InstantSize)...)
 	}
 	p := packer{b: append(b, packed)}
+	if !p.record(record) {
+		text, err := json.Marshal(record)
+		return append(b, text...), err
+	}
+	return p.b, p.err
+}
+
+// record writes or reads one of those that are packed, and reports whether it is one.
+func (p *packer) record(record any) bool {
 	switch r := record.(type) {
 	case *storage.Grant:
 		p.grant(r)
@@ -47,10 +56,9 @@ func appendRecord(b []byte, k kind, record any) ([]byte, error) {
 	case *storage.Once:
 		p.once(r)
 	default:
-		text, err := json.Marshal(record)
-		return append(b, text...), err
+		return false
 	}
-	return p.b, p.err
+	return true
 }
 
 // decode reads what appendRecord made, behind the instant. The record has its own memory.
@@ -68,22 +76,7 @@ func decode[T any](k kind, value []byte) (record T, err error) {
 
 func unpack(value []byte, record any) error {
 	p := packer{rest: string(value), reading: true}
-	switch r := record.(type) {
-	case *storage.Grant:
-		p.grant(r)
-	case *storage.Code:
-		p.code(r)
-	case *storage.AccessToken:
-		p.accessToken(r)
-	case *storage.RefreshToken:
-		p.refreshToken(r)
-	case *storage.Session:
-		p.session(r)
-	case *storage.SessionClient:
-		p.sessionClient(r)
-	case *storage.Once:
-		p.once(r)
-	default:
+	if !p.record(record) {
 		return fmt.Errorf("a %T is never packed", record)
 	}
 	if p.err == nil && p.rest != "" {
