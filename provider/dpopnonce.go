@@ -2,8 +2,6 @@ package provider
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"net/http"
 	"time"
@@ -23,16 +21,14 @@ var errUseNonce = &fosite.RFC6749Error{
 // proofNonces makes the nonces of DPoP proofs (RFC 9449 §8, §9). A nonce is a
 // MAC of the time, the same for all clients, so that none is stored: it says
 // that a proof was not made before it. nil asks for no nonces.
-type proofNonces struct{ key []byte }
+type proofNonces struct{ macs macs }
 
 // turn counts the turns of nonceTurn.
 func turn(now time.Time) int64 { return now.Unix() / int64(nonceTurn/time.Second) }
 
 // of is the nonce of a turn.
 func (n *proofNonces) of(turn int64) string {
-	mac := hmac.New(sha256.New, n.key)
-	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(turn))) //nolint:gosec // any eight bytes do
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	return b64.EncodeToString(n.macs.sum(binary.BigEndian.AppendUint64(nil, uint64(turn)))) //nolint:gosec // any eight bytes do
 }
 
 // until says when a nonce ends, and whether it is good now.

@@ -2,9 +2,6 @@ package provider
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"net/url"
 	"slices"
@@ -22,8 +19,8 @@ var subjectTypes = []string{subjectPublic, subjectPairwise}
 // subjects gives users, and their sessions, the names by which clients know
 // them, OIDC Core §8.
 type subjects struct {
-	key        []byte // for names of users
-	sessionKey []byte // for names of sessions
+	users    macs // names of users
+	sessions macs // names of sessions
 }
 
 // of returns the "sub" that a client is told for a user. A public one is the
@@ -34,7 +31,7 @@ func (s *subjects) of(c *client, subject string) string {
 	if c.SubjectType != subjectPairwise || subject == c.ID { // RFC 6749 §4.4: a client's own grant has no user
 		return subject
 	}
-	return nameIn(c.sector(), subject, s.key)
+	return nameIn(c.sector(), subject, s.users)
 }
 
 // sid returns the "sid" that a client is told for a session, "" for none. Where
@@ -44,14 +41,12 @@ func (s *subjects) sid(c *client, sid string) string {
 	if c.SubjectType != subjectPairwise || sid == "" {
 		return sid
 	}
-	return nameIn(c.sector(), sid, s.sessionKey)
+	return nameIn(c.sector(), sid, s.sessions)
 }
 
 // nameIn makes a name that is good in one sector.
-func nameIn(sector, name string, key []byte) string {
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(sector + "\x00" + name)) // a host holds no zero byte
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+func nameIn(sector, name string, names macs) string {
+	return names.text(sector + "\x00" + name) // a host holds no zero byte
 }
 
 // subjectFor is the "sub" by which a client knows a user: in tokens, at

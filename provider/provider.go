@@ -183,13 +183,15 @@ func (p *Provider) start(ctx context.Context, cfg Config) error {
 	p.browserSeals = newMACs(sha256.New, p.keys.derive("known browser"))
 	p.browserStates = newMACs(sha256.New, p.keys.derive("browser state"))
 	if cfg.DPoPNonce {
-		p.proofNonces = &proofNonces{p.keys.derive("dpop nonce")}
+		p.proofNonces = &proofNonces{newMACs(sha256.New, p.keys.derive("dpop nonce"))}
 	}
 	if p.checkSession, err = newCheckSessionPage(p.cookieName(stateCookie)); err != nil {
 		return err
 	}
 	engine := engineConfig(p.issuer, p.lifetimes)
-	p.subjects = &subjects{key: p.keys.derive("pairwise subject"), sessionKey: p.keys.derive("pairwise session")}
+	p.subjects = &subjects{
+		users: newMACs(sha256.New, p.keys.derive("pairwise subject")), sessions: newMACs(sha256.New, p.keys.derive("pairwise session")),
+	}
 	p.tokens = &tokens{opaque: newOpaqueTokens(p.keys.derive("token hmac")), issuer: p.issuer, keys: p.keys, subjects: p.subjects}
 	p.oauth = newEngine(p, engine)
 	p.registrar = newRegistrar(cfg.Registration)
