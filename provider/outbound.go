@@ -96,10 +96,7 @@ func newOutbound(cfg *Config) *outbound {
 		DisableKeepAlives:      true, // the next request may be far away, and strangers hold no connection
 		MaxResponseHeaderBytes: maxAnswerHeaders,
 	}
-	o.transport = transport
-	if cfg.LateRootCAs != nil {
-		o.transport = localtls.Trusting(transport, cfg.LateRootCAs)
-	}
+	o.transport = localtls.Trusting(transport, cfg.LateRootCAs)
 	if cfg.WrapTransport != nil {
 		o.transport = cfg.WrapTransport(o.transport)
 	}

@@ -46,10 +46,7 @@ func (c *composer) httpClient(party string) *http.Client {
 		transport.CloseIdleConnections()
 		return nil
 	})
-	var trusting http.RoundTripper = transport
-	if c.cfg.LateRootCAs != nil {
-		trusting = localtls.Trusting(transport, c.cfg.LateRootCAs)
-	}
+	trusting := localtls.Trusting(transport, c.cfg.LateRootCAs)
 	return &http.Client{Transport: c.lab.recorder.Transport(party, trusting), Timeout: backChannelTimeout}
 }
 

@@ -8,8 +8,11 @@ import (
 
 // Trusting is the transport with other authorities, which roots returns. They are
 // asked for at the first request to an https URL. The transport has a
-// TLSClientConfig, and is nobody else's any more.
+// TLSClientConfig, and is nobody else's any more. Without roots it stays as it is.
 func Trusting(transport *http.Transport, roots func() *x509.CertPool) http.RoundTripper {
+	if roots == nil {
+		return transport
+	}
 	return &trusting{transport, sync.OnceFunc(func() { transport.TLSClientConfig.RootCAs = roots() })}
 }
 
