@@ -55,12 +55,10 @@ type Config struct {
 	// TrustedOrigins are those of clients that run with the provider, such as
 	// the lab's: URLs there are called wherever they lead, and over plain http.
 	TrustedOrigins []string
-	// RootCAs are whom the provider trusts when it calls URLs of clients. Nil:
-	// the system's.
-	RootCAs *x509.CertPool
-	// LateRootCAs, if set, takes the place of RootCAs: it is called once, when the
-	// first https URL is. To read a system's authorities takes as long as to start.
-	LateRootCAs func() *x509.CertPool
+	// RootCAs returns whom the provider trusts when it calls URLs of clients. It is
+	// asked once, when the first https URL is called: to read a system's authorities
+	// takes as long as to start. Nil: the system's.
+	RootCAs func() *x509.CertPool
 	// DialContext connects to URLs of clients, in place of net.Dialer. Where it
 	// connects to is checked before anything is sent.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -86,17 +86,15 @@ func newOutbound(cfg *Config) *outbound {
 	var cancel context.CancelFunc
 	o.closing, cancel = context.WithCancel(context.Background())
 	transport := &http.Transport{
-		Proxy:       nil, // a proxy would resolve the names, out of sight of the guard
-		DialContext: o.guarded(cfg.DialContext),
-		TLSClientConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs,
-		},
+		Proxy:                  nil, // a proxy would resolve the names, out of sight of the guard
+		DialContext:            o.guarded(cfg.DialContext),
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    o.timeout,
 		DisableCompression:     true, // nothing may grow after it was counted
 		DisableKeepAlives:      true, // the next request may be far away, and strangers hold no connection
 		MaxResponseHeaderBytes: maxAnswerHeaders,
 	}
-	o.transport = localtls.Trusting(transport, cfg.LateRootCAs)
+	o.transport = localtls.Trusting(transport, cfg.RootCAs)
 	if cfg.WrapTransport != nil {
 		o.transport = cfg.WrapTransport(o.transport)
 	}

@@ -24,10 +24,10 @@ import (
 	"github.com/oidclab/oidclab/storage/storagetest"
 )
 
-func certificates(server *httptest.Server) *x509.CertPool {
+func certificates(server *httptest.Server) func() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
-	return pool
+	return func() *x509.CertPool { return pool }
 }
 
 func TestOutboundGet(t *testing.T) {
@@ -56,16 +56,16 @@ func TestOutboundGet(t *testing.T) {
 	}
 }
 
-// TestOutboundLateRoots: whom to believe is asked for when it matters, and then it is
+// TestOutboundRoots: whom to believe is asked for when it matters, and then it is
 // that.
-func TestOutboundLateRoots(t *testing.T) {
+func TestOutboundRoots(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	defer server.Close()
-	for roots, want := range map[*x509.CertPool]error{certificates(server): nil, x509.NewCertPool(): errNotFetched} {
+	for roots, want := range map[*x509.CertPool]error{certificates(server)(): nil, x509.NewCertPool(): errNotFetched} {
 		asked := false
 		o := newTestOutbound(t, Config{
-			InsecurePrivateAddresses: true, LateRootCAs: func() *x509.CertPool { asked = true; return roots },
+			InsecurePrivateAddresses: true, RootCAs: func() *x509.CertPool { asked = true; return roots },
 		})
 		if asked {
 			t.Error("asked for before the first call")

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -43,7 +44,7 @@ func startWithSector(t *testing.T) (*providertest.Server, *sectorServer) {
 	t.Cleanup(server.Close)
 	op := providertest.Start(t, &providertest.Options{Configure: func(c *provider.Config) {
 		c.InsecurePrivateAddresses = true // the server is on this machine
-		c.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		c.RootCAs = func() *x509.CertPool { return server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs }
 		c.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
 		}

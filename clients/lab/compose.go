@@ -40,13 +40,13 @@ func (c *composer) serve(party string, h http.Handler) {
 
 // httpClient is the party's way to the others, with the recorder around it.
 func (c *composer) httpClient(party string) *http.Client {
-	transport := loopback.Trusting(c.cfg.RootCAs)
+	transport := loopback.Trusting(nil)
 	transport.DialContext = c.reaching(transport.DialContext)
 	c.lab.opened(party+"'s connections", func() error {
 		transport.CloseIdleConnections()
 		return nil
 	})
-	trusting := localtls.Trusting(transport, c.cfg.LateRootCAs)
+	trusting := localtls.Trusting(transport, c.cfg.RootCAs)
 	return &http.Client{Transport: c.lab.recorder.Transport(party, trusting), Timeout: backChannelTimeout}
 }
 
@@ -79,7 +79,7 @@ func (c *composer) provider(ctx context.Context, store storage.Store) error {
 	// Calls to clients: to the lab's own, which hear of sign-outs, on this
 	// machine too; to others wherever the configuration allows it.
 	cfg.TrustedOrigins = []string{c.at[bffBackend], c.at[drivenServer]}
-	cfg.RootCAs, cfg.LateRootCAs, cfg.DialContext = c.cfg.RootCAs, c.cfg.LateRootCAs, c.reaching(loopback.Transport().DialContext)
+	cfg.RootCAs, cfg.DialContext = c.cfg.RootCAs, c.reaching(loopback.Transport().DialContext)
 	cfg.WrapTransport = func(base http.RoundTripper) http.RoundTripper { return c.lab.recorder.Transport(op, base) }
 	p, err := provider.New(ctx, cfg)
 	if err != nil {

@@ -41,12 +41,10 @@ type Config struct {
 	// TLS makes every party's origin https; its certificates are for all
 	// HostNames. Nil means plain http.
 	TLS *tls.Config
-	// RootCAs are the authorities that the parties believe when they call each
-	// other and whom the clients name; nil means the system's.
-	RootCAs *x509.CertPool
-	// LateRootCAs, if set, takes the place of RootCAs: each party calls it when it
-	// first calls an https URL.
-	LateRootCAs func() *x509.CertPool
+	// RootCAs returns the authorities that the parties believe when they call each
+	// other and whom the clients name. Each party asks when it first calls an https
+	// URL. Nil means the system's.
+	RootCAs func() *x509.CertPool
 	// DataDir keeps all state between runs. It exists and is the lab's alone.
 	DataDir string
 	// Store is the provider's store, which stays the caller's; nil is a file in

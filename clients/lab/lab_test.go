@@ -49,7 +49,10 @@ func start(t *testing.T, configure func(*lab.Config)) *running {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	served := make(chan error, 1)
 	go func() { served <- l.Serve(ctx) }()
-	transport := loopback.Trusting(cfg.RootCAs)
+	transport := loopback.Transport()
+	if cfg.RootCAs != nil {
+		transport = loopback.Trusting(cfg.RootCAs())
+	}
 	r := &running{Lab: l, client: &http.Client{
 		Transport:     transport,
 		Timeout:       20 * time.Second,

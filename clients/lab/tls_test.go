@@ -27,7 +27,7 @@ func overTLS(t *testing.T) func(*lab.Config) {
 		}
 		// The CA goes along, because browsertest's browser looks for it there.
 		cert.Certificate = append(cert.Certificate, localCA.Certificate.Raw)
-		c.TLS, c.RootCAs = localtls.ServerConfig(cert), authorities()
+		c.TLS, c.RootCAs = localtls.ServerConfig(cert), authorities
 	}
 }
 
@@ -190,17 +190,16 @@ func TestTLSAtEveryListener(t *testing.T) {
 // TestBelievesOnlyItsAuthorities: the parties' own calls check certificates.
 func TestBelievesOnlyItsAuthorities(t *testing.T) {
 	for name, tt := range map[string]struct {
-		set  func(*lab.Config)
-		good bool
+		roots func() *x509.CertPool
+		good  bool
 	}{
-		"nobody":       {func(c *lab.Config) { c.RootCAs = x509.NewCertPool() }, false},
-		"nobody, late": {func(c *lab.Config) { c.LateRootCAs = x509.NewCertPool }, false},
-		"late":         {func(c *lab.Config) { c.RootCAs, c.LateRootCAs = nil, authorities }, true},
+		"nobody":        {x509.NewCertPool, false},
+		"the certifier": {authorities, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, func(c *lab.Config) {
 				overTLS(t)(c)
-				tt.set(c)
+				c.RootCAs = tt.roots
 			})
 			r.client.Transport = loopback.Trusting(authorities()) // the test itself does
 			got := r.get(t, r.Origin("bff")+"/login", "")         // it asks for the provider's metadata

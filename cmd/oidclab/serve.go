@@ -129,7 +129,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions, file *provider.File, o
 
 	// 4. The provider.
 	cfg := file.Config()
-	cfg.Issuer, cfg.Store, cfg.LateRootCAs, cfg.Explain, cfg.Logger = issuer, store, secure.roots, o.explain, a.logger
+	cfg.Issuer, cfg.Store, cfg.RootCAs, cfg.Explain, cfg.Logger = issuer, store, secure.roots, o.explain, a.logger
 	enabled := !o.noRegistration
 	cfg.Registration.Enabled = &enabled
 	if file.Clients == nil {

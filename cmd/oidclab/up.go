@@ -151,7 +151,7 @@ func (a *app) up(ctx context.Context, o *upOptions, file *provider.File, out io.
 	_, port, _ := net.SplitHostPort(o.listen)
 	l, err := lab.New(ctx, lab.Config{
 		Listener: ln, Layout: lab.Layout(o.layout), AnyPorts: port == "0" || port == "", OPHost: o.opHost, DataDir: o.store.dir, Store: store, NoSync: o.store.keeping() == provider.Ephemeral,
-		TLS: secure.server, LateRootCAs: secure.roots, Provider: cfg, Logger: a.logger,
+		TLS: secure.server, RootCAs: secure.roots, Provider: cfg, Logger: a.logger,
 	})
 	if err != nil {
 		return labError(o.store.dir, err)
