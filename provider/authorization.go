@@ -53,8 +53,6 @@ type authorization struct {
 
 	// sessionState goes into the response; "" for none.
 	sessionState string
-
-	request fosite.AuthorizeRequester
 }
 
 // warning tells people which check is off for this request, "" if none is.
@@ -78,18 +76,11 @@ func (a *authorization) returnURL() string {
 // answer depends on how far it got.
 func (p *Provider) newAuthorization(ctx context.Context, pending pendingRequest) (*authorization, error) {
 	a := &authorization{pending: pending, form: pending.Form}
-	return a, p.validate(ctx, a)
+	return a, p.checkAll(ctx, a)
 }
 
-// validate runs the checks.
-func (p *Provider) validate(ctx context.Context, a *authorization) error {
-	if err := p.checkAll(ctx, a); err != nil {
-		return err
-	}
-	return p.checkWithEngine(ctx, a)
-}
-
-// checkAll runs all checks but fosite's.
+// checkAll runs all checks but fosite's, which come when the request is answered
+// (engineAuthorizeRequest).
 func (p *Provider) checkAll(ctx context.Context, a *authorization) error {
 	for _, step := range []func(*Provider, context.Context, *authorization) error{
 		(*Provider).checkClient,
@@ -162,11 +153,11 @@ func isFrontChannel(responseType string) bool {
 	return responseType == "token" || responseType == "id_token"
 }
 
-// checkWithEngine hands the normalised request to fosite. What fosite would
-// check in its own way, or cannot do, is already settled above. It is asked when the
-// request arrives and when it is answered, not for each page between.
-func (p *Provider) checkWithEngine(ctx context.Context, a *authorization) error {
-	form := url.Values{}
+// engineAuthorizeRequest hands the normalised request to fosite, which makes its own
+// checks before anything is issued. What it would check in its own way, or cannot do,
+// is already settled above; so it is not asked before that, for each page between.
+func (p *Provider) engineAuthorizeRequest(ctx context.Context, a *authorization) (fosite.AuthorizeRequester, error) {
+	form := make(url.Values, 11)
 	for _, name := range []string{
 		"client_id", "redirect_uri", "response_type", "nonce", "prompt", "max_age",
 		"code_challenge", "code_challenge_method",
@@ -183,10 +174,5 @@ func (p *Provider) checkWithEngine(ctx context.Context, a *authorization) error 
 		form.Set("state", a.state)
 	}
 	r := &http.Request{Method: http.MethodGet, Header: http.Header{}, Form: form, PostForm: url.Values{}}
-	request, err := p.oauth.authorize.NewAuthorizeRequest(ctx, r.WithContext(ctx))
-	if err != nil {
-		return err
-	}
-	a.request = request
-	return nil
+	return p.oauth.authorize.NewAuthorizeRequest(ctx, r)
 }

@@ -135,25 +135,24 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 // handler/openid), and collects what is to be stored.
 func (p *Provider) issue(ctx context.Context, a *authorization, session *ssoSession) (fosite.AuthorizeResponder, *grantSession, error) {
 	work := workFrom(ctx)
-	if a.request == nil { // it comes back from a page
-		if err := p.checkWithEngine(ctx, a); err != nil {
-			return nil, nil, err
-		}
+	request, err := p.engineAuthorizeRequest(ctx, a)
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, scope := range a.scopes {
-		a.request.GrantScope(scope)
+		request.GrantScope(scope)
 	}
 	for _, audience := range a.audience {
-		a.request.GrantAudience(audience)
+		request.GrantAudience(audience)
 	}
-	a.request.SetID(orderedID(work.now))
+	request.SetID(orderedID(work.now))
 	work.claimPushedRequest(a)
 	work.codeJKT = a.form.Get("dpop_jkt")
 	grant := p.newGrant(a, session, work.now)
 	p.bindToSession(work, a, session, &grant)
 	carried := newGrantSession(grant, a.client.IDTokenSignedResponseAlg)
 	carried.expire(work.now, a.client.lifetimes)
-	response, err := p.oauth.authorize.NewAuthorizeResponse(ctx, a.request, carried)
+	response, err := p.oauth.authorize.NewAuthorizeResponse(ctx, request, carried)
 	return response, carried, err
 }
 

@@ -46,8 +46,7 @@ func (p *Provider) reopen(ctx context.Context, pending pendingRequest) (*authori
 	if pending.UserCode != "" {
 		return p.deviceRequest(ctx, pending)
 	}
-	a := &authorization{pending: pending, form: pending.Form}
-	return a, p.checkAll(ctx, a)
+	return p.newAuthorization(ctx, pending)
 }
 
 // handleLogin serves GET and POST /login, the page that an authorization

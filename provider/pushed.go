@@ -38,7 +38,7 @@ func (p *Provider) handlePushedRequest(w http.ResponseWriter, r *http.Request) {
 	// 3. Validate the request as the authorization endpoint would. RFC 9126 §2.1.
 	ctx, work := p.begin(r.Context())
 	a := newPushedAuthorization(c, form, work.now)
-	if err := p.validate(ctx, a); err != nil {
+	if err := p.checkAll(ctx, a); err != nil {
 		p.tokenError(w, r, err)
 		return
 	}
