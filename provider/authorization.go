@@ -174,5 +174,6 @@ func (p *Provider) engineAuthorizeRequest(ctx context.Context, a *authorization)
 		form.Set("state", a.state)
 	}
 	r := &http.Request{Method: http.MethodGet, Header: http.Header{}, Form: form, PostForm: url.Values{}}
-	return p.oauth.authorize.NewAuthorizeRequest(ctx, r)
+	request, err := p.oauth.authorize.NewAuthorizeRequest(ctx, r)
+	return &wholeAuthorizeRequest{request}, err
 }

@@ -118,6 +118,17 @@ func (idTokenOnly) HandleTokenEndpointRequest(context.Context, fosite.AccessRequ
 	return fosite.ErrUnknownRequest
 }
 
+// fosite has a request copied without most of its parameters, four times in a flow,
+// before the store sees it, since a store might keep them. Ours keeps none but the
+// challenge of PKCE (enginestore.go), so it is given the request as it is.
+type (
+	wholeAuthorizeRequest struct{ fosite.AuthorizeRequester }
+	wholeAccessRequest    struct{ fosite.AccessRequester }
+)
+
+func (r *wholeAuthorizeRequest) Sanitize([]string) fosite.Requester { return r }
+func (r *wholeAccessRequest) Sanitize([]string) fosite.Requester    { return r }
+
 // noHasher refuses every secret: clientauth.go compares them, not fosite.
 type noHasher struct{}
 

@@ -56,7 +56,7 @@ func (p *Provider) handleToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 7. Mint the tokens. fosite collects what is to be stored in the unit of work.
-	response, err := oauth.NewAccessResponse(ctx, req)
+	response, err := oauth.NewAccessResponse(ctx, &wholeAccessRequest{req})
 	if err != nil {
 		p.tokenFailed(ctx, w, r, work, err)
 		return
