@@ -100,16 +100,20 @@ func openFile(path string, o *Options) (*bbolt.DB, *os.File, error) {
 	if replaced(path, file) { // by Compact, while we waited for the lock
 		return nil, nil, errors.Join(heldBy(path), db.Close())
 	}
-	err = recovered(func() error {
-		if err := initialise(db); err != nil || o.NoSync {
+	if err := makeReady(db, file); err != nil {
+		return nil, nil, errors.Join(err, recovered(db.Close))
+	}
+	return db, file, nil
+}
+
+// makeReady brings an open file up to date, and is sure of what the disk has.
+func makeReady(db *bbolt.DB, file *os.File) error {
+	return recovered(func() error {
+		if err := initialise(db); err != nil || db.NoSync {
 			return err
 		}
 		return settle(file, db.Info().PageSize)
 	})
-	if err != nil {
-		return nil, nil, errors.Join(err, recovered(db.Close))
-	}
-	return db, file, nil
 }
 
 // replaced reports whether a path leads no more to the file that was opened by it.

@@ -5,15 +5,18 @@ import (
 	"os"
 	"reflect"
 	"syscall"
+
+	"go.etcd.io/bbolt"
 )
 
 // OnWrite lets f decide about every write of the file, in place of bbolt: f calls
 // write, or does not. Nil is bbolt again. bbolt keeps the function for its own
 // tests.
-func (s *Store) OnWrite(f func(offset int64, write func() error) error) {
-	field := reflect.ValueOf(s.db).Elem().FieldByName("ops").FieldByName("writeAt")
+func (s *Store) OnWrite(f func(offset int64, write func() error) error) { onWrite(s.db, s.file, f) }
+
+func onWrite(db *bbolt.DB, file *os.File, f func(offset int64, write func() error) error) {
+	field := reflect.ValueOf(db).Elem().FieldByName("ops").FieldByName("writeAt")
 	hook := (*func([]byte, int64) (int, error))(field.Addr().UnsafePointer())
-	file := s.file
 	*hook = file.WriteAt
 	if f == nil {
 		return
@@ -44,4 +47,15 @@ func (s *Store) FailFlushes() (restore func() error, err error) {
 		return nil, err
 	}
 	return func() error { return errors.Join(syscall.Dup3(kept, fd, syscall.O_CLOEXEC), syscall.Close(kept)) }, nil
+}
+
+// OpenWatched opens the file at path as Open does, and closes it: f decides about every
+// write of the way.
+func OpenWatched(path string, f func(offset int64, write func() error) error) error {
+	db, file, err := openBolt(path, &bbolt.Options{})
+	if err != nil {
+		return err
+	}
+	onWrite(db, file, f)
+	return errors.Join(makeReady(db, file), db.Close())
 }

@@ -151,3 +151,25 @@ func Packed(record any) (string, error) {
 
 // MaxLook is at how many records one transaction of a sweep looks.
 const MaxLook = maxLook
+
+// Contents are all records and index entries of the file at path, whatever its schema, but
+// for the expiry index: the kind and the key, and the value without its instant.
+func Contents(path string) (schema int, all map[string]string, err error) {
+	f, err := Inspect(path)
+	if err != nil {
+		return 0, nil, err
+	}
+	all = map[string]string{}
+	err = f.view(func(t *tx) error {
+		for _, k := range slices.Concat(everyKind, everyIndex) {
+			if err := t.each(k, func(key, stored []byte) error {
+				all[k.String()+" "+string(key)] = string(t.bare(k, stored))
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return f.Schema, all, errors.Join(err, f.Close())
+}

@@ -24,7 +24,7 @@ import (
 
 // The test binary, started again with these, is another process on the file.
 const (
-	childMode = "STORE_TEST_CHILD" // one of children
+	childMode = "STORE_TEST_CHILD" // one of children or openers
 	childPath = "STORE_TEST_PATH"
 	childFrom = "STORE_TEST_FROM" // the first number that "write" uses
 )
@@ -41,12 +41,19 @@ func TestMain(m *testing.M) {
 }
 
 func child(mode string) error {
-	s, err := bolt.Open(os.Getenv(childPath), nil)
+	path := os.Getenv(childPath)
+	if open, ok := openers[mode]; ok {
+		return open(path)
+	}
+	s, err := bolt.Open(path, nil)
 	if err != nil {
 		return err
 	}
 	return children[mode](s)
 }
+
+// openers are what the other process may do with a file that it has not opened.
+var openers = map[string]func(path string) error{}
 
 // children are what the other process may do with the store.
 var children = map[string]func(*bolt.Store) error{"hold": holdOpen, "write": writeOn, "compact": compactOn}

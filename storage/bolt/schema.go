@@ -110,15 +110,19 @@ func initialise(db *bbolt.DB) error {
 	case version == Schema:
 		return nil
 	}
-	return db.Update(func(bt *bbolt.Tx) error {
+	err = db.Update(func(bt *bbolt.Tx) error {
 		t := &tx{Tx: bt, older: true}
-		for ; version < Schema; version++ {
-			if err := migrations[version](t); err != nil {
-				return fmt.Errorf("from schema %d: %w", version, err)
+		for next := version; next < Schema; next++ {
+			if err := migrations[next](t); err != nil {
+				return fmt.Errorf("from schema %d: %w", next, err)
 			}
 		}
 		return t.Bucket(metaBucket).Put(schemaKey, []byte(strconv.Itoa(Schema)))
 	})
+	if err != nil {
+		return fmt.Errorf("bring the file from schema %d to %d: %w", version, Schema, err)
+	}
+	return nil
 }
 
 func newerSchema(version int) error {

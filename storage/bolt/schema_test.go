@@ -2,8 +2,10 @@ package bolt_test
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,8 +60,8 @@ func writeFile(t *testing.T, path string, buckets map[string]map[string]string) 
 			if err != nil {
 				return err
 			}
-			for key, value := range records {
-				if err := bucket.Put([]byte(key), []byte(value)); err != nil {
+			for _, key := range slices.Sorted(maps.Keys(records)) {
+				if err := bucket.Put([]byte(key), []byte(records[key])); err != nil {
 					return err
 				}
 			}
