@@ -32,12 +32,16 @@ func dataError(dir string, err error) error {
 		}
 		return fmt.Errorf("the data directory %s is in use by %s; stop that one, or choose another with --data", dir, holder)
 	}
-	return fmt.Errorf("cannot use the data directory %s: %w; choose another with --data", dir, pathReason(err))
+	hint := ""
+	if errors.Is(err, bolt.ErrDamaged) {
+		hint = "\"oidclab db check\" has the details; "
+	}
+	return fmt.Errorf("cannot use the data directory %s: %w; %schoose another with --data", dir, pathReason(err), hint)
 }
 
 // isBroken reports whether a store's file is none, or is damaged.
 func isBroken(err error) bool {
-	return errors.Is(err, bbolt.ErrInvalid) || errors.Is(err, bbolt.ErrChecksum) || errors.Is(err, bbolt.ErrVersionMismatch)
+	return errors.Is(err, bolt.ErrDamaged) || errors.Is(err, bbolt.ErrInvalid) || errors.Is(err, bbolt.ErrChecksum) || errors.Is(err, bbolt.ErrVersionMismatch)
 }
 
 // labFiles are what the lab keeps in its directory.

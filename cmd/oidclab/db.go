@@ -18,14 +18,14 @@ import (
 
 // newDB makes the commands that look into the embedded store's file.
 func newDB() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := group(&cobra.Command{
 		Use:   "db",
 		Short: "Check, count, compact or dump the embedded store's file",
 		Long: "Check, count, compact or dump the file of the embedded store, provider.db, while no provider\n" +
 			"has it open: a running one has it for itself, and is named. The file is the one in --data, by\n" +
 			"default the lab's, or FILE. None of the commands but compact changes it; one that an older\n" +
 			"version wrote they read as it is, and the next start of a provider brings it up to date.",
-	}
+	})
 	for _, add := range []func(*dbFile) *cobra.Command{newDBCheck, newDBStats, newDBCompact, newDBDump} {
 		file := &dbFile{}
 		sub := add(file)
@@ -44,6 +44,10 @@ func (d *dbFile) path(cmd *cobra.Command, args []string) (string, error) {
 	switch {
 	case len(args) == 1 && cmd.Flags().Changed("data") && d.dir != os.Getenv("OIDCLAB_DATA"): // a FILE comes before the variable
 		return "", errors.New("the file is either the one in --data or FILE: choose one")
+	case len(args) == 1 && args[0] == "":
+		return "", errors.New("FILE is empty: a variable that is not set?")
+	case len(args) == 1 && isDir(args[0]):
+		return "", fmt.Errorf("%s is a directory; the file in it is meant by --data %s", args[0], args[0])
 	case len(args) == 1:
 		return args[0], nil
 	case d.dir != "":
@@ -54,6 +58,11 @@ func (d *dbFile) path(cmd *cobra.Command, args []string) (string, error) {
 		return "", fmt.Errorf("no place for the data: %w; say where it is with --data", err)
 	}
 	return filepath.Join(dir, storeFile), nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // inspect opens the file to look at it, until done has ended.

@@ -22,11 +22,11 @@ type keysAnswer struct {
 }
 
 func newKeys() *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := group(&cobra.Command{
 		Use:   "keys",
 		Short: "List or rotate the signing keys of a running provider",
 		Long:  "List or rotate the signing keys of a provider that runs with --control.",
-	}
+	})
 	cmd.AddCommand(newKeysList(), newKeysRotate())
 	return cmd
 }

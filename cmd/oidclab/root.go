@@ -52,6 +52,18 @@ func newRoot() *cobra.Command {
 	return root
 }
 
+// group makes a command that only has others below it. Cobra answers a name that is
+// none of them with the help and exit status 0, which a script takes for success.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+	}
+	return cmd
+}
+
 // completes tells the shell the values of a flag.
 func completes(cmd *cobra.Command, flag string, values ...string) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {

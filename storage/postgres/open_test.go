@@ -132,6 +132,9 @@ func TestPasswordStaysSecret(t *testing.T) {
 		"postgres://user:s3cret/more@127.0.0.1:1/database",
 		"postgres://user:s3cret#more@127.0.0.1:1/database",
 		"postgres://user:1234/s3cret@127.0.0.1:1/database",
+		"postgres://user:1234?s3cret@127.0.0.1:1/database",
+		"postgres://user:1234#s3cret@127.0.0.1:1/database",
+		"postgres://user:more@s3cret@127.0.0.1:1/database",
 		"postgres//user:s3cret@127.0.0.1:1/database",
 		"user=user password=s3cret",
 	} {

@@ -111,8 +111,9 @@ func parse(address string) (*pgxpool.Config, error) {
 		return nil, errors.New("the address must be a URL that begins with postgres://")
 	}
 	u, err := url.Parse(address)
-	if err != nil || strings.Contains(u.Path, "@") {
-		// The reason may quote half a password: one with a slash ends the host.
+	if err != nil || u.Fragment != "" || strings.Count(address[:len(address)-len(u.RawQuery)], "@") > 1 || strings.Contains(u.Path, "@") {
+		// The reason may quote half a password: one with a slash ends the host, one
+		// with an @ sign begins it.
 		return nil, errors.New("the URL of the database cannot be read: special characters in its user, password and name must be percent-encoded")
 	}
 	config, err := pgxpool.ParseConfig(address)

@@ -33,7 +33,7 @@ type DB struct{ bolt *bolt.DB }
 // and removes the records that expired meanwhile. The directory must exist.
 // ErrInUse after one second if another process holds the file.
 func Open(path string) (*DB, error) {
-	b, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout})
+	b, err := openBolt(path)
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s: %w", path, ErrInUse)
 	}
@@ -45,6 +45,16 @@ func Open(path string) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("records: sweep %s: %w", path, err), b.Close())
 	}
 	return db, nil
+}
+
+// openBolt opens the file with bbolt, which panics on some damage.
+func openBolt(path string) (b *bolt.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", bolterrors.ErrInvalid, r)
+		}
+	}()
+	return bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout})
 }
 
 // Close releases the file; it waits for calls under way.
