@@ -96,7 +96,11 @@ func (c *client) secretExpired() bool {
 // stillAllowed returns those of a grant's or token's scopes that the client is
 // registered for: a registration may shrink while they live.
 func (c *client) stillAllowed(scopes []string) []string {
-	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !slices.Contains(c.scopes, s) })
+	lost := func(scope string) bool { return !slices.Contains(c.scopes, scope) }
+	if !slices.ContainsFunc(scopes, lost) {
+		return scopes
+	}
+	return slices.DeleteFunc(slices.Clone(scopes), lost)
 }
 
 // matchRedirectURI says whether uri is one of registered: the same string

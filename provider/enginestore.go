@@ -75,6 +75,9 @@ func (s engineStore) GetAuthorizeCodeSession(ctx context.Context, signature stri
 	if revoked := !sessionOf(req).grant.RevokedAt.IsZero(); revoked || !workFrom(ctx).now.Before(code.ExpiresAt) {
 		return nil, fosite.ErrNotFound
 	}
+	if uri := sessionOf(req).grant.RedirectURI; uri != "" {
+		req.Form = url.Values{"redirect_uri": {uri}}
+	}
 	return req, checkGrantKey("The code", code.JKT, workFrom(ctx).jkt, rfc("9449", "10"))
 }
 
@@ -105,8 +108,7 @@ func (s engineStore) GetPKCERequestSession(ctx context.Context, signature string
 	if code.CodeChallenge == "" {
 		return nil, fosite.ErrNotFound
 	}
-	req.Form.Set("code_challenge", code.CodeChallenge)
-	req.Form.Set("code_challenge_method", code.CodeChallengeMethod)
+	req.Form = url.Values{"code_challenge": {code.CodeChallenge}, "code_challenge_method": {code.CodeChallengeMethod}}
 	return req, nil
 }
 
@@ -197,7 +199,7 @@ func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature strin
 	if signature == "" {
 		return nil, fosite.ErrNotFound
 	}
-	token, grant, err := workFrom(ctx).refreshToken(ctx, recordID(signature))
+	token, grant, err := workFrom(ctx).refreshToken(ctx, signature)
 	if err != nil {
 		return nil, engineError(err)
 	}
@@ -253,7 +255,7 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 	if signature == "" {
 		return nil, storage.Code{}, fosite.ErrNotFound
 	}
-	code, grant, err := workFrom(ctx).code(ctx, recordID(signature))
+	code, grant, err := workFrom(ctx).code(ctx, signature)
 	if err != nil {
 		return nil, storage.Code{}, engineError(err)
 	}
@@ -272,27 +274,21 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 }
 
 // request makes fosite's view of a stored grant, anew each time: its handlers
-// change what they are given. A grant gives nothing more once its client or its
-// user is gone, and no scope that its client has lost.
+// change what they are given. What they append to a list does not reach the others,
+// which have no room for more. A grant gives nothing more once its client or its user
+// is gone, and no scope that its client has lost.
 func (s engineStore) request(ctx context.Context, grant storage.Grant) (*fosite.Request, error) {
 	c, err := s.p.remainingParty(ctx, grant)
 	if err != nil {
 		return nil, engineError(err)
 	}
-	scopes := c.stillAllowed(grant.Scopes)
+	scopes, audience := slices.Clip(c.stillAllowed(grant.Scopes)), slices.Clip(grant.Audience)
 	session := newGrantSession(grant, c.IDTokenSignedResponseAlg)
 	session.stored = true
-	form := url.Values{}
-	if grant.RedirectURI != "" {
-		form.Set("redirect_uri", grant.RedirectURI)
-	}
 	return &fosite.Request{
-		ID: grant.ID, Client: c, Session: session, Form: form,
-		RequestedAt:       grant.RequestedAt,
-		RequestedScope:    slices.Clone(scopes),
-		GrantedScope:      scopes,
-		RequestedAudience: slices.Clone(grant.Audience),
-		GrantedAudience:   slices.Clone(grant.Audience),
+		ID: grant.ID, Client: c, Session: session, RequestedAt: grant.RequestedAt,
+		RequestedScope: scopes, GrantedScope: scopes,
+		RequestedAudience: audience, GrantedAudience: audience,
 	}, nil
 }
 

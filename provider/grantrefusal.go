@@ -55,7 +55,7 @@ func (p *Provider) whyRefused(ctx context.Context, req fosite.AccessRequester, e
 // failedCode is the check that a code fails, in the order of RFC 6749 §4.1.3.
 func (p *Provider) failedCode(ctx context.Context, req fosite.AccessRequester) check {
 	work, form := workFrom(ctx), req.GetRequestForm()
-	code, grant, err := work.code(ctx, recordID(opaqueHandle(form.Get("code"))))
+	code, grant, err := work.code(ctx, opaqueHandle(form.Get("code")))
 	if failed := p.failedGrant(ctx, theCode, req, grant, err); failed.What != "" {
 		return failed
 	}
@@ -114,7 +114,7 @@ func failedVerifier(challenge, verifier string) check {
 
 // failedRefresh is the check that a refresh token fails, RFC 6749 §6.
 func (p *Provider) failedRefresh(ctx context.Context, req fosite.AccessRequester) check {
-	token, grant, err := workFrom(ctx).refreshToken(ctx, recordID(opaqueHandle(req.GetRequestForm().Get("refresh_token"))))
+	token, grant, err := workFrom(ctx).refreshToken(ctx, opaqueHandle(req.GetRequestForm().Get("refresh_token")))
 	if failed := p.failedGrant(ctx, theRefreshToken, req, grant, err); failed.What != "" {
 		return failed
 	}

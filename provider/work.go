@@ -30,8 +30,9 @@ type work struct {
 	// code is for; nil for all of it (RFC 8707 §2.2).
 	audience []string
 
-	codes         map[storage.Digest]codeRead
-	refreshTokens map[storage.Digest]refreshRead
+	// A request presents one code or refresh token. Nil until it is read.
+	presentedCode    *codeRead
+	presentedRefresh *refreshRead
 }
 
 // lasting are the changes that survive the failure of their request.
@@ -42,15 +43,17 @@ type lasting struct {
 }
 
 type codeRead struct {
-	code  storage.Code
-	grant storage.Grant
-	err   error
+	handle string
+	code   storage.Code
+	grant  storage.Grant
+	err    error
 }
 
 type refreshRead struct {
-	token storage.RefreshToken
-	grant storage.Grant
-	err   error
+	handle string
+	token  storage.RefreshToken
+	grant  storage.Grant
+	err    error
 }
 
 type workKey struct{}
@@ -73,27 +76,23 @@ func workFrom(ctx context.Context) *work {
 
 // code reads a code once: fosite asks for it up to four times in one request,
 // and a second answer that differed from the first would be a server error.
-func (w *work) code(ctx context.Context, id storage.Digest) (storage.Code, storage.Grant, error) {
-	read, seen := w.codes[id]
-	if !seen {
-		read.code, read.grant, read.err = w.store.Code(ctx, id)
-		if w.codes == nil {
-			w.codes = make(map[storage.Digest]codeRead)
-		}
-		w.codes[id] = read
+func (w *work) code(ctx context.Context, handle string) (storage.Code, storage.Grant, error) {
+	read := w.presentedCode
+	if read == nil || read.handle != handle {
+		read = &codeRead{handle: handle}
+		read.code, read.grant, read.err = w.store.Code(ctx, recordID(handle))
+		w.presentedCode = read
 	}
 	return read.code, read.grant, read.err
 }
 
 // refreshToken reads a refresh token once.
-func (w *work) refreshToken(ctx context.Context, id storage.Digest) (storage.RefreshToken, storage.Grant, error) {
-	read, seen := w.refreshTokens[id]
-	if !seen {
-		read.token, read.grant, read.err = w.store.RefreshToken(ctx, id)
-		if w.refreshTokens == nil {
-			w.refreshTokens = make(map[storage.Digest]refreshRead)
-		}
-		w.refreshTokens[id] = read
+func (w *work) refreshToken(ctx context.Context, handle string) (storage.RefreshToken, storage.Grant, error) {
+	read := w.presentedRefresh
+	if read == nil || read.handle != handle {
+		read = &refreshRead{handle: handle}
+		read.token, read.grant, read.err = w.store.RefreshToken(ctx, recordID(handle))
+		w.presentedRefresh = read
 	}
 	return read.token, read.grant, read.err
 }
