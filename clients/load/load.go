@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -95,12 +96,14 @@ var (
 	ErrDiscovery = errors.New("discovery")
 	// ErrConfig says that the configuration is.
 	ErrConfig = errors.New("the configuration is incomplete")
+	// ErrStopped says that the run ended before there was anything to report.
+	ErrStopped = errors.New("stopped before anything was measured")
 	// ErrNotOffered says that the provider does not do what was asked for by name.
 	ErrNotOffered = errors.New("the provider does not offer it")
 )
 
 // Run measures each operation in turn. When ctx ends it returns what was measured
-// until then. Operations that fail are counted in the report; the error is about
+// until then, or ErrStopped if that is nothing. Operations that fail are counted in the report; the error is about
 // the run as a whole.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err := cfg.check(); err != nil {
@@ -113,6 +116,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 
 	// 1. Discovery and the keys, once. OIDC Discovery 1.0 §4.
 	op, err := discover(ctx, wire, &cfg)
+	if ctx.Err() != nil {
+		return nil, ErrStopped // which is also why the provider did not answer
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -125,6 +131,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	// 2. What this machine can do, so that all else is a ratio to it.
 	if report.Limits, err = measureLimits(ctx, &cfg); err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, ErrStopped
 	}
 
 	// 3. The operations, one after the other.
@@ -152,10 +161,28 @@ func (cfg *Config) atOnce(operation Operation) int {
 	return cfg.TokenConcurrency
 }
 
-func (cfg *Config) check() error {
-	switch {
-	case cfg.Issuer == "":
+// maxConcurrency bounds how many workers there are: each has a connection, and
+// there are not many more ports to one address.
+const maxConcurrency = 1 << 14
+
+// checkIssuer refuses what no provider can be called. OIDC Discovery 1.0 §3, but for
+// http, which is for this machine.
+func (cfg *Config) checkIssuer() error {
+	if cfg.Issuer == "" {
 		return fmt.Errorf("%w: no issuer", ErrConfig)
+	}
+	u, err := url.Parse(cfg.Issuer)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("%w: the issuer must be an http or https URL without user and password", ErrConfig)
+	}
+	return nil
+}
+
+func (cfg *Config) check() error {
+	if err := cfg.checkIssuer(); err != nil {
+		return err
+	}
+	switch {
 	case cfg.ClientID == "":
 		return fmt.Errorf("%w: no client", ErrConfig)
 	case cfg.RedirectURI == "":
@@ -164,6 +191,10 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("%w: a time is negative", ErrConfig)
 	case cfg.Concurrency < 1, cfg.TokenConcurrency < 0:
 		return fmt.Errorf("%w: the concurrency is at least 1", ErrConfig)
+	case max(cfg.Concurrency, cfg.TokenConcurrency) > maxConcurrency:
+		return fmt.Errorf("%w: the concurrency is at most %d", ErrConfig, maxConcurrency)
+	case cfg.Flows < 0:
+		return fmt.Errorf("%w: the number of flows is negative", ErrConfig)
 	case cfg.Duration <= 0 && (cfg.Flows <= 0 || !slices.Equal(cfg.Operations, []Operation{Flows})):
 		return fmt.Errorf("%w: it does not say how long to measure", ErrConfig)
 	case !slices.Contains([]string{AuthBasic, AuthPost, AuthNone}, cfg.AuthMethod):

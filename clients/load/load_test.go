@@ -262,6 +262,36 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestStopEarly says so, and not that the provider or the machine is at fault.
+func TestStopEarly(t *testing.T) {
+	for _, where := range []string{"/.well-known/openid-configuration", "/keys"} {
+		ctx, stop := context.WithCancel(t.Context())
+		cfg := startFake(t, func(f *fake) {
+			f.intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == where {
+					stop()
+					<-r.Context().Done()
+					return true
+				}
+				return false
+			}
+		}).config()
+		cfg.Timeout = time.Hour
+		if report, err := load.Run(ctx, cfg); report != nil || !errors.Is(err, load.ErrStopped) {
+			t.Errorf("%s: got %+v, %v", where, report, err)
+		}
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	cfg := startFake(t, func(f *fake) {
+		f.metadata = func(map[string]any) { time.AfterFunc(50*time.Millisecond, stop) }
+	}).config()
+	cfg.LimitTime = time.Hour
+	if report, err := load.Run(ctx, cfg); report != nil || !errors.Is(err, load.ErrStopped) {
+		t.Errorf("limits: got %+v, %v", report, err)
+	}
+}
+
 // TestProgress writes one line again and again on a terminal, and takes it away.
 func TestProgress(t *testing.T) {
 	var line strings.Builder
@@ -341,10 +371,15 @@ func TestConfigIsChecked(t *testing.T) {
 	good := startFake(t, nil).config()
 	for name, change := range map[string]func(*load.Config){
 		"no issuer":         func(c *load.Config) { c.Issuer = "" },
+		"issuer of no web":  func(c *load.Config) { c.Issuer = "ftp://op.example" },
+		"issuer, secret":    func(c *load.Config) { c.Issuer = strings.Replace(c.Issuer, "://", "://user:s3cret@", 1) },
 		"no client":         func(c *load.Config) { c.ClientID = "" },
 		"no redirect URI":   func(c *load.Config) { c.RedirectURI = "" },
 		"no worker":         func(c *load.Config) { c.Concurrency = 0 },
 		"fewer than none":   func(c *load.Config) { c.TokenConcurrency = -1 },
+		"too many workers":  func(c *load.Config) { c.Concurrency = 1_000_000 },
+		"too many others":   func(c *load.Config) { c.TokenConcurrency = 1_000_000 },
+		"negative flows":    func(c *load.Config) { c.Flows, c.Duration = -1, time.Millisecond },
 		"no end":            func(c *load.Config) { c.Flows = 0 },
 		"no end of others":  func(c *load.Config) { c.Operations = nil },
 		"no authentication": func(c *load.Config) { c.AuthMethod = "private_key_jwt" },
@@ -353,7 +388,7 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		cfg := good
 		change(&cfg)
-		if _, err := load.Run(t.Context(), cfg); !errors.Is(err, load.ErrConfig) {
+		if _, err := load.Run(t.Context(), cfg); !errors.Is(err, load.ErrConfig) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
