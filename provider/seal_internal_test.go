@@ -32,20 +32,21 @@ func TestSealedAlone(t *testing.T) {
 	}
 }
 
-// TestUnreadableLines: what was sealed here, but by a version that wrote otherwise.
-func TestUnreadableLines(t *testing.T) {
-	good := (&pendingRequest{Form: url.Values{"a": {"b"}}, Pushed: storage.DigestOf("pushed"), RequestedAt: time.Unix(1, 0)}).lines()
-	if _, err := readLines(good); err != nil {
+// TestUnreadable: what was sealed here, but by a version that wrote otherwise.
+func TestUnreadable(t *testing.T) {
+	good := (&pendingRequest{Form: url.Values{"a": {"b"}}, Pushed: storage.DigestOf("pushed"), RequestedAt: time.Unix(1, 0)}).encode()
+	if _, err := decodePending(good); err != nil {
 		t.Fatalf("control: %v", err)
 	}
-	for name, lines := range map[string]string{
-		"JSON":            `{"query":"a=b","requested_at":"2026-01-02T03:04:05Z"}`,
-		"a line too many": string(good) + "\n",
-		"no time":         "x" + string(good),
-		"no digest":       strings.Replace(string(good), "\n\n", "\n\n!", 1),
-		"no query":        string(good) + "%",
+	for name, plain := range map[string]string{
+		"JSON":           `{"query":"a=b","requested_at":"2026-01-02T03:04:05Z"}`,
+		"lines":          "1000000000\n\n\n\n\na=b",
+		"too few fields": "1000000000\x00\x00\x00",
+		"a name alone":   string(good) + "\x00c",
+		"no time":        "x" + string(good),
+		"no digest":      strings.Replace(string(good), "\x00\x00", "\x00\x00!", 1),
 	} {
-		if _, err := readLines([]byte(lines)); !errors.Is(err, errSealBroken) {
+		if _, err := decodePending([]byte(plain)); !errors.Is(err, errSealBroken) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -55,7 +56,7 @@ func TestUnreadableLines(t *testing.T) {
 func TestSealer(t *testing.T) {
 	s := sealerOf(t, "0123456789abcdef0123456789abcdef")
 	want := pendingRequest{
-		Form:        url.Values{"state": {"a&b=\"é\n"}, "empty": {""}},
+		Form:        url.Values{"state": {"a&b=\"é\n"}, "empty": {""}, "resource": {"https://b", "https://a"}},
 		Object:      objectSigned,
 		Pushed:      storage.DigestOf("pushed"),
 		RequestedAt: time.Date(2026, 1, 2, 3, 4, 5, 678912345, time.UTC),
