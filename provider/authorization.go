@@ -109,11 +109,12 @@ func (p *Provider) checkClient(ctx context.Context, a *authorization) (err error
 // checkRedirectURI compares with the registration. RFC 9700 §4.1.3, RFC 8252 §7.3.
 func (p *Provider) checkRedirectURI(_ context.Context, a *authorization) error {
 	raw := a.form.Get("redirect_uri")
-	openID := slices.Contains(splitSpaces(a.form.Get("scope")), scopeOpenID)
-	if raw == "" && !openID && len(a.client.RedirectURIs) == 1 {
+	if raw == "" {
+		openID := slices.Contains(splitSpaces(a.form.Get("scope")), scopeOpenID)
+		if openID || len(a.client.RedirectURIs) != 1 {
+			return refuse(fosite.ErrInvalidRequest, check{What: "redirect_uri is missing.", Section: oidcCore("3.1.2.1", "AuthRequest")})
+		}
 		raw = a.client.RedirectURIs[0] // RFC 6749 §3.1.2.3
-	} else if raw == "" {
-		return refuse(fosite.ErrInvalidRequest, check{What: "redirect_uri is missing.", Section: oidcCore("3.1.2.1", "AuthRequest")})
 	}
 	if !matchRedirectURI(raw, a.client.RedirectURIs) {
 		return refuse(fosite.ErrInvalidRequest, check{

@@ -96,7 +96,9 @@ func (p *Provider) checkScope(_ context.Context, a *authorization) (err error) {
 // knownScopes are those of a scope parameter, as checkScope says. offline says
 // whether a refresh token can come of it.
 func (p *Provider) knownScopes(c *client, raw string, offline bool) (scopes []string, err error) {
-	for _, scope := range splitSpaces(raw) {
+	asked := splitSpaces(raw)
+	scopes = slices.Grow(scopes, len(asked))
+	for _, scope := range asked {
 		if !slices.Contains(p.scopes, scope) || slices.Contains(scopes, scope) {
 			continue
 		}

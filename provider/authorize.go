@@ -301,8 +301,11 @@ func (p *Provider) openSealed(w http.ResponseWriter, r *http.Request, form url.V
 // startURL is where a login at the client begins anew, "" if it has not said:
 // OIDC Core §4.
 func (p *Provider) startURL(c *client) string {
+	if c.InitiateLoginURI == "" {
+		return ""
+	}
 	u, err := url.Parse(c.InitiateLoginURI)
-	if err != nil || c.InitiateLoginURI == "" {
+	if err != nil {
 		return ""
 	}
 	return withQuery(u, url.Values{"iss": {p.issuer}})

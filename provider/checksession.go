@@ -62,7 +62,7 @@ func (p *Provider) keepBrowserState(w http.ResponseWriter, r *http.Request, sess
 // salt keeps clients from finding the same user by the same value. "" if the
 // request is no OpenID request, or the client is no web page.
 func (p *Provider) sessionState(a *authorization, session *ssoSession) string {
-	if !slices.Contains(a.scopes, scopeOpenID) || webURL(a.redirectURI.String()) == "" {
+	if !slices.Contains(a.scopes, scopeOpenID) || !isWebURL(a.redirectURI) {
 		return ""
 	}
 	salt := randomString(12)

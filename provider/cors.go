@@ -103,8 +103,7 @@ func originsOf(redirectURIs []string) []string {
 // webOrigin is how a browser writes the origin: lower case, no default port.
 func webOrigin(u *url.URL) string {
 	host := strings.ToLower(u.Host)
-	if port := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; strings.HasSuffix(host, port) {
-		host = strings.TrimSuffix(host, port)
-	}
-	return u.Scheme + "://" + host
+	return u.Scheme + "://" + strings.TrimSuffix(host, defaultPorts[u.Scheme])
 }
+
+var defaultPorts = map[string]string{"http": ":80", "https": ":443"}

@@ -143,8 +143,8 @@ func (s engineStore) CreateAccessTokenSession(ctx context.Context, signature str
 		ID:        recordID(signature),
 		GrantID:   req.GetID(),
 		JTI:       session.jti,
-		Scopes:    slices.Clone(req.GetGrantedScopes()),
-		Audience:  slices.Clone(req.GetGrantedAudience()),
+		Scopes:    req.GetGrantedScopes(),
+		Audience:  req.GetGrantedAudience(),
 		JKT:       w.jkt,
 		IssuedAt:  w.now,
 		ExpiresAt: session.GetExpiresAt(fosite.AccessToken),
@@ -245,8 +245,8 @@ func (engineStore) addGrant(w *work, req fosite.Requester) {
 	session.stored = true
 	grant := session.grant
 	grant.ID = req.GetID()
-	grant.Scopes = slices.Clone(req.GetGrantedScopes())
-	grant.Audience = slices.Clone(req.GetGrantedAudience())
+	grant.Scopes = req.GetGrantedScopes()
+	grant.Audience = req.GetGrantedAudience()
 	w.onSuccess.Grants = append(w.onSuccess.Grants, grant)
 }
 

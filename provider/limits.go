@@ -75,6 +75,9 @@ func parseForm(raw string) (url.Values, error) {
 		if err := checkParameter(name, values); err != nil {
 			return nil, err
 		}
+		if !slices.Contains(values, "") {
+			continue
+		}
 		form[name] = slices.DeleteFunc(values, func(value string) bool { return value == "" })
 		if len(form[name]) == 0 {
 			delete(form, name)
@@ -119,9 +122,12 @@ func checkParameter(name string, values []string) error {
 
 // wellFormed allows line breaks: a password or a claim request may hold them.
 func wellFormed(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return r == 0x7f || r < 0x20 && r != '\t' && r != '\n' && r != '\r'
-	})
+	for i := range len(s) { // control characters are of one byte
+		if c := s[i]; c == 0x7f || c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
+			return false
+		}
+	}
+	return utf8.ValidString(s)
 }
 
 // printable cuts a name that a stranger chose to what fits into a message.

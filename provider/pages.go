@@ -321,12 +321,17 @@ func (p *pages) stylesheet(w http.ResponseWriter, r *http.Request) {
 
 // webURL returns raw if it is an http or https URL of a host that can be, else "".
 func webURL(raw string) string {
+	if raw == "" {
+		return ""
+	}
 	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || !plainHost(u) || !plainPort(u) {
+	if err != nil || !isWebURL(u) {
 		return ""
 	}
 	return raw
 }
+
+func isWebURL(u *url.URL) bool { return isWeb(u) && plainHost(u) && plainPort(u) }
 
 // leaveURL returns a registered URL that leads to a client, which may have a
 // scheme of its own (RFC 8252 §7.1). Schemes that a browser executes or opens

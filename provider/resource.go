@@ -27,7 +27,11 @@ func (p *Provider) checkResource(_ context.Context, a *authorization) (err error
 // targets returns the audience of a new grant: the resources that it names, or
 // what the client is registered for.
 func (p *Provider) targets(c *client, form url.Values) ([]string, error) {
-	return narrowedAudience(form, p.audienceOf(c), union(slices.Clone(p.audienceOf(c)), p.resources))
+	own := p.audienceOf(c)
+	if !form.Has("resource") {
+		return own, nil
+	}
+	return narrowedAudience(form, own, union(slices.Clone(own), p.resources))
 }
 
 // audienceOf is what the client's access tokens are for if it does not say.
