@@ -100,16 +100,17 @@ func openFile(path string, o *Options) (*bbolt.DB, *os.File, error) {
 	if replaced(path, file) { // by Compact, while we waited for the lock
 		return nil, nil, errors.Join(heldBy(path), db.Close())
 	}
-	if err := makeReady(db, file); err != nil {
+	if err := makeReady(db, file, maxMove); err != nil {
 		return nil, nil, errors.Join(err, recovered(db.Close))
 	}
 	return db, file, nil
 }
 
-// makeReady brings an open file up to date, and is sure of what the disk has.
-func makeReady(db *bbolt.DB, file *os.File) error {
+// makeReady brings an open file up to date, a part of it at a time, and makes sure of what
+// the disk has.
+func makeReady(db *bbolt.DB, file *os.File, part int64) error {
 	return recovered(func() error {
-		if err := initialise(db); err != nil || db.NoSync {
+		if err := initialise(db, part); err != nil || db.NoSync {
 			return err
 		}
 		return settle(file, db.Info().PageSize)

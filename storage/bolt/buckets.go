@@ -100,6 +100,8 @@ type tx struct {
 	// older says that the file is not yet of schema 6: every kind has a bucket of
 	// its own, and every record that expires an entry of its own.
 	older bool
+	// stage is where the buckets are while a file is brought up to date; see move.
+	stage *bbolt.Bucket
 	// written is set when there is something to commit.
 	written bool
 	// spans are those of which something may expire earlier than the index says;
@@ -117,7 +119,12 @@ const fullPage = 0.9
 
 // open returns a bucket, nil if the file does not have it.
 func (t *tx) open(name []byte) *bbolt.Bucket {
-	bucket := t.Bucket(name)
+	var bucket *bbolt.Bucket
+	if t.stage == nil {
+		bucket = t.Bucket(name)
+	} else {
+		bucket = t.stage.Bucket(name)
+	}
 	if bucket != nil {
 		bucket.FillPercent = fullPage
 	}

@@ -66,6 +66,9 @@
 // version 3 no index origin and no numbers. Open adds them, in one transaction.
 // Version 4 had all records as JSON. Until version 5 every kind had a bucket, named as
 // above, with the identifier as the key, and every record an entry in the expiry index.
+// To bring a file up to version 6 takes many transactions, lest all of it be in memory.
+// What they make is in one more bucket, migration, until the last one: a file that has
+// this bucket is one of version 5, and whoever opens it next begins anew.
 //
 // The numbers stand there so that they need not be found out: how many clients
 // there are, at each registration, and whether the keys have changed, at each

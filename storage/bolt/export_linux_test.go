@@ -30,6 +30,9 @@ func onWrite(db *bbolt.DB, file *os.File, f func(offset int64, write func() erro
 	}
 }
 
+// SmallPart is a part of the way to the present schema that makes a small file have many.
+const SmallPart = 256 << 10
+
 // FailFlushes puts in the place of the file, for all but what is mapped, one that
 // cannot be flushed, until restore is called.
 func (s *Store) FailFlushes() (restore func() error, err error) {
@@ -49,13 +52,13 @@ func (s *Store) FailFlushes() (restore func() error, err error) {
 	return func() error { return errors.Join(syscall.Dup3(kept, fd, syscall.O_CLOEXEC), syscall.Close(kept)) }, nil
 }
 
-// OpenWatched opens the file at path as Open does, and closes it: f decides about every
-// write of the way.
+// OpenWatched opens the file at path as Open does, and closes it. The way to the present
+// schema has small parts, and f decides about every write of it.
 func OpenWatched(path string, f func(offset int64, write func() error) error) error {
 	db, file, err := openBolt(path, &bbolt.Options{})
 	if err != nil {
 		return err
 	}
 	onWrite(db, file, f)
-	return errors.Join(makeReady(db, file), db.Close())
+	return errors.Join(makeReady(db, file, SmallPart), db.Close())
 }

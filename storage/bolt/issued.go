@@ -48,26 +48,43 @@ func appendIssuedKey(b []byte, k kind, key []byte) []byte {
 	return append(append(appendTime(b, k, key), byte(k)), key...)
 }
 
-// appendTime appends the time that an identifier begins with: a digest with its
-// bytes, a name with its hexadecimal digits. Of pairs it is the first name's, so that
-// all pairs of one stand together. Any other identifier has a time as well, if not
-// one that says when it was made: it is found by it, which is what counts.
+// appendTime appends the time that an identifier begins with. One that begins with none
+// has a time as well, if not one that says when it was made: it is found by it, which is
+// what counts.
 func appendTime(b []byte, k kind, key []byte) []byte {
+	if withTime, ok := appendOwnTime(b, k, key); ok {
+		return withTime
+	}
+	sum := sha256.Sum256(nameOf(k, key))
+	return append(b, sum[:timeSize]...)
+}
+
+// appendOwnTime appends it if there is one: a digest begins with its bytes, a name with its
+// hexadecimal digits.
+func appendOwnTime(b []byte, k kind, key []byte) (withTime []byte, ok bool) {
 	switch k {
 	case codes, accessTokens, refreshTokens, sessions:
 		if len(key) >= timeSize {
-			return append(b, key[:timeSize]...)
+			return append(b, key[:timeSize]...), true
 		}
+	}
+	name := nameOf(k, key)
+	if len(name) < hex.EncodedLen(timeSize) {
+		return nil, false
+	}
+	withTime, err := hex.AppendDecode(b, name[:hex.EncodedLen(timeSize)])
+	return withTime, err == nil
+}
+
+// nameOf is what in a key begins with the time: of pairs the first name, so that all pairs
+// of one stand together.
+func nameOf(k kind, key []byte) []byte {
+	switch k {
 	case sessionClients, sids, sessionGrants:
-		key = firstOf(key)
+		return firstOf(key)
+	default:
+		return key
 	}
-	if len(key) >= hex.EncodedLen(timeSize) {
-		if withTime, err := hex.AppendDecode(b, key[:hex.EncodedLen(timeSize)]); err == nil {
-			return withTime
-		}
-	}
-	sum := sha256.Sum256(key)
-	return append(b, sum[:timeSize]...)
 }
 
 // The value of a record in that bucket begins with the instant at which the sweep may

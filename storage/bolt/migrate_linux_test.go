@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
 
 	"github.com/oidclab/oidclab/storage"
 	"github.com/oidclab/oidclab/storage/bolt"
@@ -203,6 +204,64 @@ func TestKillWhileMigrating(t *testing.T) {
 	}
 	if err := bolt.CheckFile(path); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMigrateAfterAnOlderProgram: where a process was killed that brought a file up to date,
+// an older program may use the file, and the next way begins anew.
+func TestMigrateAfterAnOlderProgram(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "op.db")
+	manyOfVersion5(t, path, 600)
+	cmd, _, _ := startChild(t, "migrate", path, everyWrite(t, path)*3/4)
+	if err := cmd.Wait(); err == nil {
+		t.Fatal("the child ended by itself")
+	}
+	id := lastOfVersion5().AccessTokens[0].ID
+	edit(t, path, func(tx *bbolt.Tx) error {
+		stage := tx.Bucket([]byte("migration"))
+		if stage == nil || stage.Bucket([]byte("issued")).Get([]byte(bolt.IssuedKey("access", string(id[:])))) == nil {
+			return errors.New("the record has not been moved")
+		}
+		return errors.Join(
+			tx.Bucket([]byte("access")).Delete(id[:]),
+			tx.Bucket([]byte("expiry")).Delete([]byte(laterInstant+"\x02"+string(id[:]))))
+	})
+	_, want, err := bolt.Contents(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := reopen(t, path, nil).Close(); err != nil {
+		t.Fatal(err)
+	}
+	isOfSchema(t, bolt.Schema, holdsContents(t, path, want))
+}
+
+// TestMigrateInParts: no transaction of the way has much in memory, also where names are not
+// in the order of time.
+func TestMigrateInParts(t *testing.T) {
+	const most = 3 // times the size of a part: what bbolt writes beside it
+	older := filepath.Join(t.TempDir(), "older.db")
+	manyOfVersion5(t, older, 600)
+	odd := filepath.Join(t.TempDir(), "odd.db")
+	buckets := version5(t)
+	for n := range 1000 {
+		addVersion5(t, buckets, exchange(n))
+	}
+	writeFile(t, odd, buckets)
+	for name, path := range map[string]string{"named by the time": older, "other names": odd} {
+		var transactions, writes, largest int
+		if err := bolt.OpenWatched(path, func(offset int64, write func() error) error {
+			if writes++; offset < int64(2*os.Getpagesize()) { // a meta page ends the transaction
+				transactions, largest, writes = transactions+1, max(largest, writes), 0
+			}
+			return write()
+		}); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %d transactions, %d writes at most", name, transactions, largest)
+		if transactions < 5 || largest*os.Getpagesize() > most*bolt.SmallPart {
+			t.Errorf("%s: %d transactions, of %d writes at most", name, transactions, largest)
+		}
 	}
 }
 

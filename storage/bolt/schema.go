@@ -23,9 +23,9 @@ var (
 
 var errForeign = errors.New("not a store of this program")
 
-// migrations bring a file from each version to the next. An empty file has
-// version 0, so a new one goes the way of an old one.
-var migrations = [Schema]func(t *tx) error{layOut, addIndexes, addSIDs, addOrigins, pack, gatherIssued}
+// migrations bring a file from each version to the next, but for the last one: see move.
+// An empty file has version 0, so a new one goes the way of an old one.
+var migrations = [issuedSchema - 1]func(t *tx) error{layOut, addIndexes, addSIDs, addOrigins, pack}
 
 // layOut makes the buckets of version 1.
 func layOut(t *tx) error {
@@ -96,7 +96,7 @@ func (t *tx) create(kinds ...kind) error {
 
 // initialise lays out a new file, brings an old one up to date, and refuses
 // one that is not ours to read.
-func initialise(db *bbolt.DB) error {
+func initialise(db *bbolt.DB, part int64) error {
 	version := 0
 	err := db.View(func(t *bbolt.Tx) (err error) {
 		version, err = schemaOf(t)
@@ -110,19 +110,43 @@ func initialise(db *bbolt.DB) error {
 	case version == Schema:
 		return nil
 	}
-	err = db.Update(func(bt *bbolt.Tx) error {
-		t := &tx{Tx: bt, older: true}
-		for next := version; next < Schema; next++ {
-			if err := migrations[next](t); err != nil {
-				return fmt.Errorf("from schema %d: %w", next, err)
-			}
-		}
-		return t.Bucket(metaBucket).Put(schemaKey, []byte(strconv.Itoa(Schema)))
-	})
-	if err != nil {
+	if err := bringUpToDate(db, version, part); err != nil {
 		return fmt.Errorf("bring the file from schema %d to %d: %w", version, Schema, err)
 	}
 	return nil
+}
+
+// bringUpToDate goes the whole way: to version 5 in one transaction, in which the first part
+// of the rest has room, and on from there.
+func bringUpToDate(db *bbolt.DB, version int, part int64) error {
+	m := &move{part: part}
+	update := func(step func(t *tx) error) error {
+		return db.Update(func(bt *bbolt.Tx) error {
+			if err := step(&tx{Tx: bt, older: true}); err != nil {
+				return fmt.Errorf("from schema %d: %w", version, err)
+			}
+			return nil
+		})
+	}
+	err := update(func(t *tx) error {
+		for ; version < issuedSchema-1; version++ {
+			if err := migrations[version](t); err != nil {
+				return err
+			}
+		}
+		return errors.Join(t.setSchema(version), m.begin(t))
+	})
+	for err == nil && m.more {
+		err = update(m.some)
+	}
+	if err != nil {
+		return err
+	}
+	return update(m.arrive)
+}
+
+func (t *tx) setSchema(version int) error {
+	return t.Bucket(metaBucket).Put(schemaKey, []byte(strconv.Itoa(version)))
 }
 
 func newerSchema(version int) error {
