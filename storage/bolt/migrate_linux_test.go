@@ -322,7 +322,7 @@ func openUnderALimit(path string) error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
-	size := uint64(stats.FileBytes - stats.FreeBytes) //nolint:gosec // a size
+	size := uint64(stats.FileBytes - stats.FreeBytes)
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: limit.Max}); err != nil {
 		return err
 	}
