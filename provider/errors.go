@@ -250,10 +250,22 @@ func (p *Provider) logError(r *http.Request, e protocolError, cause error) {
 		return
 	}
 	if e.Status >= http.StatusInternalServerError {
-		p.log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", e.Code, "cause", cause)
+		p.log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", e.Code, "cause", causeOf(cause))
 		return
 	}
 	p.log.InfoContext(r.Context(), "request refused", "path", r.URL.Path, "error", e.Code)
+}
+
+// causeOf is a cause for the log. The engine's errors tell their code only, and a
+// stack where the log is text: what they wrap has the reason.
+func causeOf(err error) string {
+	for {
+		engine, ok := errors.AsType[*fosite.RFC6749Error](err)
+		if !ok || engine.Cause() == nil {
+			return fmt.Sprint(err)
+		}
+		err = engine.Cause()
+	}
 }
 
 // writeJSON writes a response that no cache may keep, headers before status.

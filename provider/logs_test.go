@@ -125,6 +125,20 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	}
 }
 
+// TestLogsTellTheReason: where the engine stands between the store and the log, the
+// log has what the store said, and not the engine's code and stack.
+func TestLogsTellTheReason(t *testing.T) {
+	var logs safeBuffer
+	store := &faultyStore{Store: storagetest.NewModel(), broken: map[string]bool{}}
+	op := serving(t, provider.Config{Store: store, Logger: slog.New(slog.NewTextHandler(&logs, nil))})
+	tokens := op.answer(t, http.MethodPost, "/token", redeem(op.code(t)).values(), nil)
+	store.fail("RefreshToken")
+	op.answer(t, http.MethodPost, "/token", refreshRequest(tokens.text("refresh_token")).values(), nil)
+	if got := logs.String(); !strings.Contains(got, "cause=\""+errStore.Error()+"\"") || strings.Contains(got, ".go:") {
+		t.Errorf("log:\n%s", got)
+	}
+}
+
 // TestAbandonedRequestIsNoFault: whoever hangs up must not fill the log with
 // errors.
 func TestAbandonedRequestIsNoFault(t *testing.T) {

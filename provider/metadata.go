@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -59,13 +60,13 @@ const documentMaxAge = 5 * time.Minute
 
 // staticDocument is served as it is, with an ETag.
 type staticDocument struct {
-	body []byte
-	etag string
+	body         []byte
+	length, etag string
 }
 
 func newStaticDocument(body []byte) staticDocument {
 	sum := sha256.Sum256(body)
-	return staticDocument{body: body, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+	return staticDocument{body: body, length: strconv.Itoa(len(body)), etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
 }
 
 // serve answers a JSON document that anybody may read and keep for a while.
@@ -74,10 +75,11 @@ func (d staticDocument) serve(w http.ResponseWriter, r *http.Request, contentTyp
 	h.Set("Content-Type", contentType)
 	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d, must-revalidate", int(documentMaxAge.Seconds())))
 	h.Set("ETag", d.etag)
-	if matchesETag(r.Header.Get("If-None-Match"), d.etag) {
+	if matchesETag(strings.Join(r.Header.Values("If-None-Match"), ","), d.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
+	h.Set("Content-Length", d.length) // else it would go in chunks
 	w.Write(d.body)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -165,7 +166,14 @@ func TestPublicDocuments(t *testing.T) {
 					t.Errorf("If-None-Match %s: CORS %q", tt.name, got)
 				}
 			}
+			split := get(t, op.URL()+path, func(r *http.Request) { r.Header["If-None-Match"] = []string{`"x"`, tag} })
+			if split.Status != http.StatusNotModified { // RFC 9110 §5.3: one list in two lines
+				t.Errorf("If-None-Match in two lines: %d", split.Status)
+			}
 			head := do(t, request(t, http.MethodHead, op.URL()+path))
+			if length := strconv.Itoa(len(full.Raw)); full.Header.Get("Content-Length") != length || head.Header.Get("Content-Length") != length {
+				t.Errorf("Content-Length %q, of HEAD %q, want %s", full.Header.Get("Content-Length"), head.Header.Get("Content-Length"), length)
+			}
 			if head.Status != http.StatusOK || head.Raw != "" || head.Header.Get("ETag") != tag {
 				t.Errorf("HEAD: %d, %d bytes, ETag %s", head.Status, len(head.Raw), head.Header.Get("ETag"))
 			}

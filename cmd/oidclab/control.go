@@ -34,14 +34,14 @@ func (o *controlOptions) flags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.pprof, "pprof", false, "serve profiles of the process there, at /debug/pprof/")
 }
 
-// profiles are the handlers of net/http/pprof, none if nobody asked for them.
+// profiles are the handlers of net/http/pprof, none if nobody asked for them: all but
+// that of the command line, which may have a password in it.
 func (o *controlOptions) profiles() map[string]http.Handler {
 	if !o.pprof {
 		return nil
 	}
 	return map[string]http.Handler{
 		"/debug/pprof/":        http.HandlerFunc(pprof.Index),
-		"/debug/pprof/cmdline": http.HandlerFunc(pprof.Cmdline),
 		"/debug/pprof/profile": http.HandlerFunc(pprof.Profile),
 		"/debug/pprof/symbol":  http.HandlerFunc(pprof.Symbol),
 		"/debug/pprof/trace":   http.HandlerFunc(pprof.Trace),
