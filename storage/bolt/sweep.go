@@ -88,8 +88,13 @@ func (s *sweptSpan) left(b bound) {
 	}
 }
 
-// check walks the index from its earliest entry to now, until it has seen enough.
+// check walks the index from its earliest entry to now, until it has seen enough. What the
+// requests before it in the transaction have added has to be in the index: else a grant
+// could go before a code that came last.
 func (w *sweep) check(t *tx) error {
+	if err := t.noteSpans(); err != nil {
+		return err
+	}
 	end := ordered.AppendInstant(nil, w.now)
 	var next []byte // the first entry that was not looked at
 	cursor := t.open(expiryBucket).Cursor()

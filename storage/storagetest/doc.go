@@ -19,7 +19,7 @@
 //	signout.go    what ends with a session
 //	sweep.go      what expires, and when
 //	lifecycle.go  Ping, Close, contexts
-//	random.go     random operations give the same answers as Model
+//	random.go     random operations give the same answers as Model; names.go
 //	model*.go     Model, the store that is obviously right
 //	fixture.go    records to test with
 //	snapshot.go   all that a store holds, to be compared

@@ -41,7 +41,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		})
 	}
 	t.Run("random", func(t *testing.T) {
-		for seed := range uint64(6) {
+		for seed := range uint64(2) {
 			RunRandom(t, open, seed)
 		}
 		RunRandom(t, open, uint64(time.Now().UnixNano()))

@@ -33,7 +33,7 @@ func (all snapshot) note(name string, err error, records ...any) {
 }
 
 // snapshot reads all of a store.
-func (u universe) snapshot(ctx context.Context, s storage.Store) snapshot {
+func (u *universe) snapshot(ctx context.Context, s storage.Store) snapshot {
 	all := snapshot{}
 	for _, id := range u.grants {
 		g, err := s.Grant(ctx, id)
