@@ -157,7 +157,11 @@ func (s engineStore) GetAccessTokenSession(ctx context.Context, signature string
 	if err != nil {
 		return nil, engineError(err)
 	}
-	req, err := s.request(ctx, grant)
+	c, err := s.p.engineClient(ctx, grant.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	req, err := s.request(c, grant)
 	if err != nil {
 		return nil, err
 	}
@@ -203,10 +207,11 @@ func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature strin
 	if err != nil {
 		return nil, engineError(err)
 	}
-	if grant.ClientID != requestingClient(ctx) || !grant.RevokedAt.IsZero() {
+	c := requestingClient(ctx)
+	if c == nil || grant.ClientID != c.ID || !grant.RevokedAt.IsZero() {
 		return nil, fosite.ErrNotFound
 	}
-	req, err := s.request(ctx, grant)
+	req, err := s.request(c, grant)
 	if err != nil {
 		return nil, err
 	}
@@ -259,10 +264,11 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 	if err != nil {
 		return nil, storage.Code{}, engineError(err)
 	}
-	if grant.ClientID != requestingClient(ctx) {
+	c := requestingClient(ctx)
+	if c == nil || grant.ClientID != c.ID {
 		return nil, storage.Code{}, fosite.ErrNotFound
 	}
-	req, err := s.request(ctx, grant)
+	req, err := s.request(c, grant)
 	if err != nil {
 		return nil, storage.Code{}, err
 	}
@@ -273,14 +279,13 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 	return req, code, nil
 }
 
-// request makes fosite's view of a stored grant, anew each time: its handlers
-// change what they are given. What they append to a list does not reach the others,
-// which have no room for more. A grant gives nothing more once its client or its user
-// is gone, and no scope that its client has lost.
-func (s engineStore) request(ctx context.Context, grant storage.Grant) (*fosite.Request, error) {
-	c, err := s.p.remainingParty(ctx, grant)
-	if err != nil {
-		return nil, engineError(err)
+// request makes fosite's view of a stored grant of a client, anew each time: its
+// handlers change what they are given. What they append to a list does not reach the
+// others, which have no room for more. A grant gives nothing more once its user is gone,
+// and no scope that its client has lost.
+func (s engineStore) request(c *client, grant storage.Grant) (*fosite.Request, error) {
+	if !s.p.userRemains(grant) {
+		return nil, fosite.ErrNotFound
 	}
 	scopes, audience := slices.Clip(c.stillAllowed(grant.Scopes)), slices.Clip(grant.Audience)
 	session := newGrantSession(grant, c.IDTokenSignedResponseAlg)
@@ -292,12 +297,14 @@ func (s engineStore) request(ctx context.Context, grant storage.Grant) (*fosite.
 	}, nil
 }
 
-// requestingClient returns the client that authenticated at the token endpoint.
-func requestingClient(ctx context.Context) string {
-	if req, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok && req.GetClient() != nil {
-		return req.GetClient().GetID()
+// requestingClient returns the client that authenticated at the token endpoint, nil if
+// none did.
+func requestingClient(ctx context.Context) *client {
+	if req, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok {
+		c, _ := req.GetClient().(*client)
+		return c
 	}
-	return ""
+	return nil
 }
 
 func clientOf(req fosite.Requester) *client {

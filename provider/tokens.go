@@ -202,12 +202,18 @@ func (p *Provider) accessToken(ctx context.Context, raw string) (token presented
 
 // remainingParty returns the grant's client if it and the user are still
 // registered: what was issued to or about those who are not is dead
-// (storage.ErrNotFound). A client's own grant has no user (RFC 6749 §4.4).
+// (storage.ErrNotFound).
 func (p *Provider) remainingParty(ctx context.Context, grant storage.Grant) (*client, error) {
-	if grant.Subject != grant.ClientID && p.users.bySubject(grant.Subject) == nil {
+	if !p.userRemains(grant) {
 		return nil, storage.ErrNotFound
 	}
 	return p.client(ctx, grant.ClientID)
+}
+
+// userRemains reports whether the grant's user is still registered. A client's own grant
+// has no user (RFC 6749 §4.4).
+func (p *Provider) userRemains(grant storage.Grant) bool {
+	return grant.Subject == grant.ClientID || p.users.bySubject(grant.Subject) != nil
 }
 
 // refreshToken returns a live refresh token with its grant.
