@@ -47,10 +47,9 @@ func (p *Provider) handleResume(w http.ResponseWriter, r *http.Request) {
 // authorize decides what an authorization request needs: an error, a login, a
 // consent, or its answer.
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, pending pendingRequest) {
-	ctx, _ := p.begin(r.Context())
 	// 3. Validate the request. Until the client and its redirect URI are known
 	//    to be right, errors go to a page (RFC 6749 §4.1.2.1).
-	a, err := p.newAuthorization(ctx, pending)
+	a, err := p.newAuthorization(r.Context(), pending)
 	if err != nil {
 		p.authorizeError(w, r, a, err)
 		return
@@ -62,11 +61,11 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, pending pen
 		return
 	}
 	p.keepBrowserState(w, r, session)
-	p.proceed(ctx, w, r, a, session)
+	p.proceed(w, r, a, session)
 }
 
 // proceed continues with a known session: from /authorize, and after a login.
-func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.Request, a *authorization, session *ssoSession) {
+func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, a *authorization, session *ssoSession) {
 	if a.device != nil {
 		p.redirectSealed(w, r, pathDevice, a.pending)
 		return
@@ -89,7 +88,7 @@ func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.R
 		return
 	}
 	// 6. Does the user have to consent? OIDC Core §3.1.2.4.
-	ask, err := p.needsConsent(ctx, a, session)
+	ask, err := p.needsConsent(r.Context(), a, session)
 	if err != nil {
 		p.authorizeError(w, r, a, err)
 		return
@@ -104,7 +103,8 @@ func (p *Provider) proceed(ctx context.Context, w http.ResponseWriter, r *http.R
 		p.redirectSealed(w, r, pathConsent, a.pending)
 		return
 	}
-	// 7. Answer.
+	// 7. Answer, in a unit of work.
+	ctx, _ := p.begin(r.Context())
 	p.grant(ctx, w, r, a, session)
 }
 

@@ -22,6 +22,13 @@ import (
 // b64 is the encoding of RFC 7515 §2.
 var b64 = base64.RawURLEncoding
 
+// encode is b64.EncodeToString without its second copy, for the short values that most
+// are.
+func encode(value []byte) string {
+	var text [64]byte
+	return string(b64.AppendEncode(text[:0], value))
+}
+
 // protectedHeader is the encoded JWS Protected Header with the dot behind it.
 func protectedHeader(alg, kid, typ string) (string, error) {
 	header, err := json.Marshal(struct {

@@ -5,7 +5,6 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -242,5 +241,5 @@ func (k *keyring) derive(purpose string) []byte {
 func randomString(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // crypto/rand never fails
-	return base64.RawURLEncoding.EncodeToString(b)
+	return encode(b)
 }

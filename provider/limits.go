@@ -1,8 +1,8 @@
 package provider
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -47,13 +47,13 @@ func bodyForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 			})
 		}
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
+	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), maxBody)+bytes.MinRead))
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		return nil, refuse(tooLarge(http.StatusRequestEntityTooLarge), check{
 			What: fmt.Sprintf("The body could not be read, or is longer than %d bytes.", maxBody), Section: rfc("9110", "15.5.14"),
 		})
 	}
-	return parseForm(string(raw))
+	return parseForm(body.String())
 }
 
 func tooLarge(status int) *fosite.RFC6749Error {

@@ -52,9 +52,8 @@ func (p *Provider) reopen(ctx context.Context, pending pendingRequest) (*authori
 // handleLogin serves GET and POST /login, the page that an authorization
 // request leads to when the user must sign in.
 func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
-	ctx, _ := p.begin(r.Context())
 	// 1. The page belongs to a pending authorization request.
-	in, ok := p.openInteraction(ctx, w, r)
+	in, ok := p.openInteraction(r.Context(), w, r)
 	if !ok {
 		return
 	}
@@ -68,7 +67,7 @@ func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 3. The password.
-	user, err := p.users.authenticate(ctx, p.loginAttempt(r, in.form.Get("username"), in.form.Get("password")))
+	user, err := p.users.authenticate(r.Context(), p.loginAttempt(r, in.form.Get("username"), in.form.Get("password")))
 	if err != nil {
 		p.refuseLogin(w, r, in, err)
 		return
@@ -80,7 +79,7 @@ func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	// 4. A new session. If the request can be answered at once, it is written with
 	//    what is answered.
-	work := workFrom(ctx)
+	ctx, work := p.begin(r.Context())
 	session := p.newSession(user, work.now)
 	if before == nil && p.answersAtOnce(ctx, in.a, session) {
 		work.onSuccess.Sessions = append(work.onSuccess.Sessions, session.Session)
@@ -89,13 +88,12 @@ func (p *Provider) handleLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// 5. Else it is written before anybody relies on it, and the authorization request
-	//    goes on in a unit of work of its own.
+	//    goes on.
 	if err := p.startSession(ctx, w, r, before, session); err != nil {
 		p.pageError(w, r, err)
 		return
 	}
-	ctx, _ = p.begin(r.Context())
-	p.proceed(ctx, w, r, in.a, session)
+	p.proceed(w, r, in.a, session)
 }
 
 // answersAtOnce reports whether nothing stands between a new session and the answer. If

@@ -23,4 +23,4 @@ func (m macs) sum(value []byte) []byte {
 }
 
 // text is the HMAC of a text in base64url.
-func (m macs) text(value string) string { return b64.EncodeToString(m.sum([]byte(value))) }
+func (m macs) text(value string) string { return encode(m.sum([]byte(value))) }

@@ -57,14 +57,14 @@ func orderedID(now time.Time) string {
 func orderedSecret(now time.Time) string {
 	var b [opaqueSize]byte
 	orderedBytes(b[:], now)
-	return b64.EncodeToString(b[:])
+	return encode(b[:])
 }
 
 // generate returns a new token and its handle.
 func (o opaqueTokens) generate(now time.Time) (token, handle string) {
 	var b [opaqueSize]byte
 	orderedBytes(b[:], now)
-	token = b64.EncodeToString(b[:]) + "." + b64.EncodeToString(o.macs.sum(b[:]))
+	token = encode(b[:]) + "." + encode(o.macs.sum(b[:]))
 	return token, opaqueHandle(token)
 }
 
@@ -96,7 +96,7 @@ func jwtHandle(jti, signature string) string {
 	if err != nil || len(jti) != 32 {
 		return signature
 	}
-	return b64.EncodeToString(millis[:timeSize]) + handleMark + jti
+	return encode(millis[:timeSize]) + handleMark + jti
 }
 
 // secretID is by what a value without an HMAC is stored.

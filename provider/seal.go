@@ -89,7 +89,7 @@ const (
 func (req *pendingRequest) encode() []byte {
 	var pushed, again string
 	if !req.Pushed.IsZero() {
-		pushed = b64.EncodeToString(req.Pushed[:])
+		pushed = encode(req.Pushed[:])
 	}
 	if req.Again {
 		again = "again"
