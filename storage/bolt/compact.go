@@ -38,7 +38,9 @@ func Compact(path string) (before, after int64, err error) {
 
 func (f *File) compact(path string) (before, after int64, err error) {
 	// 2. It is ours alone, and in order: what is damaged would be lost for good.
-	if err := lockAlone(f.file); err != nil {
+	//    Nor has another compaction put its copy in the place meanwhile: what a process has
+	//    written there since would be lost.
+	if err := lockAlone(f.file); err != nil || replaced(path, f.file) {
 		return 0, 0, heldBy(path)
 	}
 	if problems := f.Check(); len(problems) > 0 {

@@ -2,6 +2,7 @@ package bolt_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -176,4 +177,28 @@ func TestCompactThroughALink(t *testing.T) {
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("%v, %v; want a link", info, err)
 	}
+}
+
+// TestCompactAfterAnother: who waited while another process compacted the file has opened
+// the old one. To put a copy of that in the place of the new one would lose what has been
+// written since.
+func TestCompactAfterAnother(t *testing.T) {
+	path := closedStore(t, 3)
+	f := inspect(t, path)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(path), os.WriteFile(path, content, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s := reopen(t, path, nil)
+	commit(t, s, exchange(4))
+	if err := f.Compact(path); !errors.Is(err, storage.ErrInUse) {
+		t.Errorf("got error %v, want %v", err, storage.ErrInUse)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	holdsExchange(t, reopen(t, path, nil), 4)
 }

@@ -90,6 +90,12 @@ func CheckFile(path string) error {
 	return errors.Join(append(f.Check(), f.Close())...)
 }
 
+// Compact is the rest of what the function of that name does, after Inspect.
+func (f *File) Compact(path string) error {
+	_, _, err := f.compact(path)
+	return err
+}
+
 // stumble is work that panics.
 type stumble struct{}
 
