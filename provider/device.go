@@ -208,7 +208,7 @@ func (h *deviceGrant) restore(ctx context.Context, req fosite.AccessRequester, c
 	if !grant.RevokedAt.IsZero() {
 		return refuse(fosite.ErrInvalidGrant, revokedGrant(theDeviceCode, grant))
 	}
-	granted, err := h.store.request(clientOf(req), grant)
+	granted, err := h.store.request(ctx, grant)
 	if errors.Is(err, fosite.ErrNotFound) {
 		return refuse(fosite.ErrInvalidGrant, userIsGone)
 	}

@@ -157,11 +157,7 @@ func (s engineStore) GetAccessTokenSession(ctx context.Context, signature string
 	if err != nil {
 		return nil, engineError(err)
 	}
-	c, err := s.p.engineClient(ctx, grant.ClientID)
-	if err != nil {
-		return nil, err
-	}
-	req, err := s.request(c, grant)
+	req, err := s.request(ctx, grant)
 	if err != nil {
 		return nil, err
 	}
@@ -207,11 +203,10 @@ func (s engineStore) GetRefreshTokenSession(ctx context.Context, signature strin
 	if err != nil {
 		return nil, engineError(err)
 	}
-	c := requestingClient(ctx)
-	if c == nil || grant.ClientID != c.ID || !grant.RevokedAt.IsZero() {
+	if grant.ClientID != requestingClient(ctx) || !grant.RevokedAt.IsZero() {
 		return nil, fosite.ErrNotFound
 	}
-	req, err := s.request(c, grant)
+	req, err := s.request(ctx, grant)
 	if err != nil {
 		return nil, err
 	}
@@ -264,11 +259,10 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 	if err != nil {
 		return nil, storage.Code{}, engineError(err)
 	}
-	c := requestingClient(ctx)
-	if c == nil || grant.ClientID != c.ID {
+	if grant.ClientID != requestingClient(ctx) {
 		return nil, storage.Code{}, fosite.ErrNotFound
 	}
-	req, err := s.request(c, grant)
+	req, err := s.request(ctx, grant)
 	if err != nil {
 		return nil, storage.Code{}, err
 	}
@@ -279,14 +273,23 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 	return req, code, nil
 }
 
-// request makes fosite's view of a stored grant of a client, anew each time: its
-// handlers change what they are given. What they append to a list does not reach the
-// others, which have no room for more. A grant gives nothing more once its user is gone,
-// and no scope that its client has lost.
-func (s engineStore) request(c *client, grant storage.Grant) (*fosite.Request, error) {
+// request makes fosite's view of a stored grant, anew each time: its handlers
+// change what they are given. What they append to a list does not reach the others,
+// which have no room for more. A grant gives nothing more once its client or its user
+// is gone, and no scope that its client has lost.
+func (s engineStore) request(ctx context.Context, grant storage.Grant) (*fosite.Request, error) {
 	if !s.p.userRemains(grant) {
 		return nil, fosite.ErrNotFound
 	}
+	work := workFrom(ctx)
+	if work.client == nil || work.client.ID != grant.ClientID {
+		c, err := s.p.engineClient(ctx, grant.ClientID)
+		if err != nil {
+			return nil, err
+		}
+		work.client = c
+	}
+	c := work.client
 	scopes, audience := slices.Clip(c.stillAllowed(grant.Scopes)), slices.Clip(grant.Audience)
 	session := newGrantSession(grant, c.IDTokenSignedResponseAlg)
 	session.stored = true
@@ -297,14 +300,12 @@ func (s engineStore) request(c *client, grant storage.Grant) (*fosite.Request, e
 	}, nil
 }
 
-// requestingClient returns the client that authenticated at the token endpoint, nil if
-// none did.
-func requestingClient(ctx context.Context) *client {
-	if req, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok {
-		c, _ := req.GetClient().(*client)
-		return c
+// requestingClient returns the client that authenticated at the token endpoint.
+func requestingClient(ctx context.Context) string {
+	if req, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok && req.GetClient() != nil {
+		return req.GetClient().GetID()
 	}
-	return nil
+	return ""
 }
 
 func clientOf(req fosite.Requester) *client {

@@ -30,9 +30,11 @@ type work struct {
 	// code is for; nil for all of it (RFC 8707 §2.2).
 	audience []string
 
-	// A request presents one code or refresh token. Nil until it is read.
+	// A request presents one code or refresh token, of a grant to one client. Nil
+	// until it is read.
 	presentedCode    *codeRead
 	presentedRefresh *refreshRead
+	client           *client
 }
 
 // lasting are the changes that survive the failure of their request.
