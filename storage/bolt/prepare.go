@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oidclab/oidclab/storage"
 	"github.com/oidclab/oidclab/storage/internal/ordered"
@@ -31,6 +32,7 @@ type row struct {
 // refuses what could not be written: one caller's mistake must not fail the
 // transaction of others.
 func prepare(c storage.Changes) (*commit, error) {
+	c.At = c.At.UTC() // what the transaction stamps with it has to be a time in UTC: see packer.times
 	p := &preparation{commit: &commit{Changes: c}, buffer: make([]byte, 0, prepareBuffer)}
 	p.inserts = make([]row, 0, len(c.Grants)+len(c.Codes)+len(c.AccessTokens)+len(c.RefreshTokens))
 	p.insertGrants()
@@ -72,6 +74,16 @@ func (p *preparation) row(r row, record any) row {
 	}
 	r.value = p.buffer[begin:len(p.buffer):len(p.buffer)]
 	return r
+}
+
+// checkText refuses names that JSON would change: the record would not be where it says,
+// and its entries would stay when it goes.
+func (p *preparation) checkText(k kind, names ...string) {
+	for _, name := range names {
+		if !utf8.ValidString(name) {
+			p.errs = append(p.errs, fmt.Errorf("%s: identifier that is not UTF-8", k))
+		}
+	}
 }
 
 func (p *preparation) checkKey(k kind, key []byte) {
@@ -149,6 +161,7 @@ func (p *preparation) insertOthers() {
 	}
 	for i := range p.DeviceCodes {
 		d := &p.DeviceCodes[i]
+		p.checkText(deviceCodes, d.UserCode)
 		r := row{kind: deviceCodes, key: digestKey(&d.ID), expires: d.ExpiresAt, entries: deviceCodeEntries(d)}
 		p.inserts = append(p.inserts, p.row(r, d))
 	}
@@ -170,6 +183,7 @@ func (p *preparation) replace() {
 	}
 	for i := range p.Keys {
 		k := &p.Keys[i]
+		p.checkText(keys, k.ID)
 		p.upserts = append(p.upserts, p.row(row{kind: keys, key: []byte(k.ID)}, k))
 	}
 }
@@ -178,6 +192,8 @@ func (p *preparation) client(c *storage.Client) row {
 	if slices.Contains(c.Origins, "") {
 		p.errs = append(p.errs, fmt.Errorf("%s: empty origin", clients))
 	}
+	p.checkText(clients, c.ID)
+	p.checkText(clients, c.Origins...)
 	return p.row(row{kind: clients, key: []byte(c.ID), entries: clientEntries(c)}, c)
 }
 
@@ -186,6 +202,7 @@ func (p *preparation) client(c *storage.Client) row {
 func (p *preparation) checkConsents() {
 	for i := range p.Consents {
 		c := &p.Consents[i]
+		p.checkText(consents, c.Subject, c.ClientID)
 		p.row(row{kind: consents, key: ordered.Consent(c.ConsentID)}, c)
 	}
 }

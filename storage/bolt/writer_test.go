@@ -336,6 +336,8 @@ func TestDamagedRecord(t *testing.T) {
 // What bbolt or JSON could not take is refused before it reaches others.
 func TestRefusesWhatCannotBeWritten(t *testing.T) {
 	s, _ := openStore(t, nil)
+	commit(t, s, exchange(0))
+	commit(t, s, storage.Changes{Clients: []storage.Client{{ID: "there"}}})
 	long := strings.Repeat("x", 1<<17)
 	never := time.Date(10000, time.January, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]storage.Changes{
@@ -356,6 +358,13 @@ func TestRefusesWhatCannotBeWritten(t *testing.T) {
 		"identifier until 10000":       {Once: []storage.Once{{ID: storage.DigestOf("x"), ExpiresAt: never}}},
 		"session until 10000":          {Sessions: []storage.Session{{ID: storage.DigestOf("x"), ExpiresAt: never}}},
 		"revocation in the year 10000": {At: never, RevokeGrants: []string{"grant"}},
+		"revocation in another zone":   {At: never.In(time.FixedZone("", -60*60)), RevokeGrants: []string{"grant 0"}},
+		"client with an odd ID":        {Clients: []storage.Client{{ID: "\xff"}}},
+		"client of an odd origin":      {Clients: []storage.Client{{ID: "x", Origins: []string{"https://\xff.example"}}}},
+		"update with an odd origin":    {UpdateClients: []storage.Client{{ID: "there", Origins: []string{"\xff"}}}},
+		"key with an odd ID":           {Keys: []storage.Key{{ID: "\xff"}}},
+		"consent of an odd client":     {Consents: []storage.Consent{{ConsentID: storage.ConsentID{Subject: "x", ClientID: "\xff"}}}},
+		"odd user code":                {DeviceCodes: []storage.DeviceCode{{ID: storage.DigestOf("x"), UserCode: "\xff"}}},
 	} {
 		if err := s.Commit(t.Context(), c); err == nil || strings.Contains(err.Error(), "write store") {
 			t.Errorf("%s: got error %v, want a refusal", name, err)
