@@ -22,7 +22,7 @@ var universes = map[string]*universe{
 	// are of the same quarter of a second.
 	"names with the time": {
 		grants:    []string{"0198f2a4c1d0g0", "0198f2a4c1d0g1", "0198f2a4c2d0g2"},
-		digests:   []storage.Digest{timed(0xc1d0, 0), timed(0xc1d0, 1), timed(0xc2d0, 2)},
+		digests:   []storage.Digest{timed(0xc1, 0), timed(0xc1, 1), timed(0xc2, 2)},
 		consents:  []storage.ConsentID{{Subject: "alice", ClientID: "c"}, {Subject: "bob", ClientID: "c"}},
 		clients:   []string{"c", "d"},
 		sids:      []string{"0198f2a4c1d0s", "0198f2a4c1d0sc"},
@@ -40,9 +40,10 @@ var universes = map[string]*universe{
 	},
 }
 
-// timed is a digest that begins with a time, of which the last bytes are given.
-func timed(last uint16, n byte) storage.Digest {
-	return storage.Digest{0x01, 0x98, 0xf2, 0xa4, byte(last >> 8), byte(last), 6: n, 31: n + 1}
+// timed is a digest that begins with a time, of which the last but one byte is given:
+// the last that tells spans apart.
+func timed(last, n byte) storage.Digest {
+	return storage.Digest{0x01, 0x98, 0xf2, 0xa4, last, 0xd0, n, 31: n + 1}
 }
 
 // farTimes are not of our time, but times all the same: the year 0 is before the one that
