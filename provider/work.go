@@ -32,8 +32,8 @@ type work struct {
 
 	// A request presents one code or refresh token, of a grant to one client. Nil
 	// until it is read.
-	presentedCode    *codeRead
-	presentedRefresh *refreshRead
+	presentedCode    *readOnce[storage.Code]
+	presentedRefresh *readOnce[storage.RefreshToken]
 	client           *client
 }
 
@@ -44,18 +44,24 @@ type lasting struct {
 	pollDeviceCodes    []storage.Digest // only of requests that fail
 }
 
-type codeRead struct {
+// readOnce is a code or refresh token with its grant, as the store first gave it: fosite
+// asks for it up to four times in one request, and a second answer that differed from
+// the first would be a server error.
+type readOnce[T any] struct {
 	handle string
-	code   storage.Code
+	record T
 	grant  storage.Grant
 	err    error
 }
 
-type refreshRead struct {
-	handle string
-	token  storage.RefreshToken
-	grant  storage.Grant
-	err    error
+// get returns what was read of this handle, or reads it; r is nil until something was.
+func (r *readOnce[T]) get(ctx context.Context, handle string, read func(context.Context, storage.Digest) (T, storage.Grant, error)) *readOnce[T] {
+	if r != nil && r.handle == handle {
+		return r
+	}
+	r = &readOnce[T]{handle: handle}
+	r.record, r.grant, r.err = read(ctx, recordID(handle))
+	return r
 }
 
 type workKey struct{}
@@ -76,27 +82,16 @@ func workFrom(ctx context.Context) *work {
 	return ctx.Value(workKey{}).(*work) // every engine call is made under begin
 }
 
-// code reads a code once: fosite asks for it up to four times in one request,
-// and a second answer that differed from the first would be a server error.
+// code reads a code once.
 func (w *work) code(ctx context.Context, handle string) (storage.Code, storage.Grant, error) {
-	read := w.presentedCode
-	if read == nil || read.handle != handle {
-		read = &codeRead{handle: handle}
-		read.code, read.grant, read.err = w.store.Code(ctx, recordID(handle))
-		w.presentedCode = read
-	}
-	return read.code, read.grant, read.err
+	w.presentedCode = w.presentedCode.get(ctx, handle, w.store.Code)
+	return w.presentedCode.record, w.presentedCode.grant, w.presentedCode.err
 }
 
 // refreshToken reads a refresh token once.
 func (w *work) refreshToken(ctx context.Context, handle string) (storage.RefreshToken, storage.Grant, error) {
-	read := w.presentedRefresh
-	if read == nil || read.handle != handle {
-		read = &refreshRead{handle: handle}
-		read.token, read.grant, read.err = w.store.RefreshToken(ctx, recordID(handle))
-		w.presentedRefresh = read
-	}
-	return read.token, read.grant, read.err
+	w.presentedRefresh = w.presentedRefresh.get(ctx, handle, w.store.RefreshToken)
+	return w.presentedRefresh.record, w.presentedRefresh.grant, w.presentedRefresh.err
 }
 
 // revoke ends a grant, whatever becomes of the request.
