@@ -60,13 +60,13 @@ const documentMaxAge = 5 * time.Minute
 
 // staticDocument is served as it is, with an ETag.
 type staticDocument struct {
-	body         []byte
-	length, etag string
+	body []byte
+	etag string
 }
 
 func newStaticDocument(body []byte) staticDocument {
 	sum := sha256.Sum256(body)
-	return staticDocument{body: body, length: strconv.Itoa(len(body)), etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
+	return staticDocument{body: body, etag: `"` + hex.EncodeToString(sum[:12]) + `"`}
 }
 
 // serve answers a JSON document that anybody may read and keep for a while.
@@ -79,7 +79,7 @@ func (d staticDocument) serve(w http.ResponseWriter, r *http.Request, contentTyp
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	h.Set("Content-Length", d.length) // else it would go in chunks
+	h.Set("Content-Length", strconv.Itoa(len(d.body))) // else it would go in chunks
 	w.Write(d.body)
 }
 
