@@ -117,7 +117,9 @@ type Store interface {
 	// first, and returns how many it removed. Codes and refresh tokens expire
 	// with their grant, not before it: a spent one must be recognised when it
 	// comes back. A record whose ExpiresAt is zero, or that has none, stays, and
-	// so does every key: DeleteKeys removes it.
+	// so does every key: DeleteKeys removes it. What has expired and cannot be
+	// read, in a damaged store, is in nobody's way: the rest goes. If the store
+	// would have to read it, it stays, and is an error of the sweep that met it.
 	Sweep(ctx context.Context, now time.Time, limit int) (int, error)
 
 	// Ping reports whether the store can serve.

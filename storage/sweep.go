@@ -25,7 +25,7 @@ func SweepEvery(ctx context.Context, s Store, interval time.Duration, logger *sl
 				return
 			case errors.Is(err, ErrBroken): // said when it broke
 			case err != nil:
-				logger.ErrorContext(ctx, "sweep failed", "error", err)
+				logger.ErrorContext(ctx, "sweep failed", "error", err, "count", n)
 			case n > 0:
 				logger.DebugContext(ctx, "expired records removed", "count", n)
 			}

@@ -104,6 +104,13 @@
 // state the disk holds, the store writes no more until it is opened again: Commit
 // and Ping say so, reads go on. failure.go has the reasons.
 //
+// # When a record cannot be read
+//
+// What needs a damaged record fails, and Check has the details. The sweep passes it over:
+// where removing it would leave behind what finds it, it stays, and counts from then on as
+// what never expires, so that the sweep does not come back to it. What goes unread, goes
+// damaged as well.
+//
 // # What survives
 //
 // What Commit acknowledged survives the death of the process, and, unless NoSync

@@ -54,6 +54,16 @@ func (s *Store) Damage(session storage.Digest) error {
 	})
 }
 
+// Put puts a value in a bucket, as it is, and returns what was there.
+func (s *Store) Put(bucket, key string, value []byte) (before []byte, err error) {
+	err = s.db.Update(func(t *bbolt.Tx) error {
+		b := t.Bucket([]byte(bucket))
+		before = bytes.Clone(b.Get([]byte(key)))
+		return b.Put([]byte(key), value)
+	})
+	return before, err
+}
+
 // Repair removes what Damage put.
 func (s *Store) Repair(session storage.Digest) error {
 	return s.db.Update(func(t *bbolt.Tx) error {

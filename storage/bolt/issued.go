@@ -105,7 +105,7 @@ func issuedAt(at, stored []byte) (r record, expires *bound) {
 		return record{}, nil
 	}
 	r = record{kind(at[timeSize]), at[issuedPrefix:]}
-	if r.kind >= sids || bytes.Equal(stored[:ordered.InstantSize], never) {
+	if !r.kind.issued() || r.kind >= sids || bytes.Equal(stored[:ordered.InstantSize], never) {
 		return r, nil
 	}
 	expires = &bound{ordered.InstantSize: byte(r.kind)}

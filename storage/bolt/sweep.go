@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -27,8 +26,14 @@ const (
 // transactions, and rests after each about as long as it took: so a commit waits for
 // one of them at most, and often for none. On an error it returns what was removed
 // until then.
+//
+// A grant, a session and what is no issued record are read before they go. One that
+// cannot be read stays, with its places in the other indexes, for Check to tell of it. The
+// expiry index forgets it, so that it is in no later sweep's way: the error is of this one,
+// which removes the rest all the same.
 func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error) {
 	removed := 0
+	var unreadable error
 	for {
 		began := time.Now()
 		w := &sweep{now: now, limit: limit - removed}
@@ -36,8 +41,11 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error
 			return removed, err
 		}
 		removed += len(w.expired)
+		if unreadable == nil {
+			unreadable = w.unreadable
+		}
 		if !w.more {
-			return removed, nil
+			return removed, unreadable
 		}
 		select {
 		case <-time.After(min(time.Since(began), maxRest)): // a slow disk's wait is one that commits share
@@ -54,12 +62,13 @@ type sweep struct {
 
 	// What check found.
 
-	due     []due       // what has expired, in the order in which it goes
-	expired []due       // the first of it, which is removed
-	stale   [][]byte    // entries of the index without a record that expires then
-	spans   []sweptSpan // those that were looked at
-	looked  int         // at how many records
-	more    bool        // there may be more that has expired
+	due        []due       // what has expired and stays for now, in the order in which it goes
+	expired    []due       // what is removed
+	stale      [][]byte    // entries of the index without a record that expires then
+	spans      []sweptSpan // those that were looked at
+	looked     int         // at how many records
+	more       bool        // there may be more that has expired
+	unreadable error       // of the first record that has expired and cannot be read
 }
 
 // record names a record by its place.
@@ -71,9 +80,10 @@ type record struct {
 // due is a record that has expired. Its bound says when, and in which order.
 type due struct {
 	record
-	bound bound
-	entry []byte // its own in the index, if it has one
-	span  int    // else the number of its span
+	bound  bound
+	entry  []byte  // its own in the expiry index, if it has one
+	span   int     // else the number of its span
+	places []entry // in the other indexes
 }
 
 // sweptSpan is a span of which something has expired.
@@ -98,25 +108,49 @@ func (w *sweep) check(t *tx) error {
 	end := ordered.AppendInstant(nil, w.now)
 	var next []byte // the first entry that was not looked at
 	cursor := t.open(expiryBucket).Cursor()
-	for entry, _ := cursor.First(); entry != nil && bytes.Compare(entry[:ordered.InstantSize], end) < 0; entry, _ = cursor.Next() {
+	for entry, _ := cursor.First(); entry != nil && bytes.Compare(entry, end) < 0; entry, _ = cursor.Next() {
 		if w.looked >= maxLook || len(w.stale)+w.dueBefore(entry) >= maxSweep {
 			next = entry
 			break
 		}
-		if err := w.look(t, entry, end); err != nil {
-			return err
-		}
+		w.look(t, entry, end)
 	}
 	slices.SortFunc(w.due, func(a, b due) int {
 		return cmp.Or(bytes.Compare(a.bound[:], b.bound[:]), bytes.Compare(a.key, b.key))
 	})
-	count := min(len(w.due), maxSweep)
+	count := len(w.due)
 	if next != nil {
-		count = min(count, w.dueBefore(next))
+		count = w.dueBefore(next)
 	}
-	w.expired = w.due[:max(0, min(count, w.limit))]
-	w.more = len(w.expired) < w.limit && (next != nil || count < len(w.due))
+	w.choose(t, count)
+	w.more = len(w.expired) < w.limit && (next != nil || len(w.due) > 0)
 	return nil
+}
+
+// choose takes what is removed from the first of what is due. What cannot be read is passed
+// over here: in apply its error would be that of all who share the transaction.
+func (w *sweep) choose(t *tx, count int) {
+	for ; count > 0 && len(w.expired) < min(maxSweep, w.limit); count-- {
+		r := w.due[0]
+		w.due = w.due[1:]
+		var err error
+		if r.places, err = t.entriesOf(r.kind, r.key); err != nil {
+			w.pass(r.record, r.entry, err)
+			continue
+		}
+		w.expired = append(w.expired, r)
+	}
+}
+
+// pass lets a record stay that cannot be read. If it has an entry of its own, that goes; in
+// its span it counts as what never expires.
+func (w *sweep) pass(r record, entry []byte, err error) {
+	if entry != nil {
+		w.stale = append(w.stale, entry)
+	}
+	if w.unreadable == nil {
+		w.unreadable = fmt.Errorf("%s %s has expired, and stays: %w", r.kind, short(r.key), err)
+	}
 }
 
 // dueBefore is how much of what was found goes before all that there may be behind an
@@ -132,25 +166,36 @@ func (w *sweep) dueBefore(entry []byte) (count int) {
 
 // look finds what has expired behind an entry. The memory of keys is bbolt's, until the
 // transaction ends.
-func (w *sweep) look(t *tx, entry, end []byte) error {
+func (w *sweep) look(t *tx, entry, end []byte) {
 	w.looked++
 	k, key := indexed(entry)
 	if k.issued() && len(key) == spanSize {
-		w.lookInto(t, span(key), end)
-		return nil
+		b, ok := t.bound(span(key))
+		its := ok && bytes.HasPrefix(entry, b[:])
+		if !its { // a span has one entry
+			w.stale = append(w.stale, entry)
+		}
+		if its || !ok {
+			w.lookInto(t, span(key), end)
+		}
+		return
 	}
 	r := record{k, key}
+	if !t.hasOf(k, key) {
+		w.stale = append(w.stale, entry)
+		return
+	}
 	expires, err := r.expires(t)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return err
+	if err != nil {
+		w.pass(r, entry, err)
+		return
 	}
 	// The record has the last word: an entry that it has outlived goes alone.
-	if b := boundOf(expires, k); err == nil && bytes.HasPrefix(entry, b[:]) {
+	if b := boundOf(expires, k); bytes.HasPrefix(entry, b[:]) {
 		w.due = append(w.due, due{record: r, bound: b, entry: entry})
 	} else {
 		w.stale = append(w.stale, entry)
 	}
-	return nil
 }
 
 // lookInto finds what has expired in a span.
@@ -187,7 +232,7 @@ func (w *sweep) apply(t *tx, refused error) error {
 			return err
 		}
 	}
-	for _, r := range w.due[len(w.expired):] {
+	for _, r := range w.due {
 		if r.entry == nil {
 			w.spans[r.span].left(r.bound)
 		}
@@ -200,13 +245,9 @@ func (w *sweep) apply(t *tx, refused error) error {
 	return nil
 }
 
-// expire removes a record with its entries.
+// expire removes a record with its places in the indexes.
 func (t *tx) expire(r due) error {
-	entries, err := t.entriesOf(r.kind, r.key)
-	if err != nil {
-		return err
-	}
-	if err := t.leave(entries); err != nil {
+	if err := t.leave(r.places); err != nil {
 		return err
 	}
 	if err := t.remove(r.kind, r.key); err != nil || r.entry == nil {

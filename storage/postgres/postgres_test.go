@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oidclab/oidclab/storage"
 	"github.com/oidclab/oidclab/storage/postgres"
@@ -60,5 +61,19 @@ func TestLongNames(t *testing.T) {
 		if err := s.Commit(t.Context(), storage.Changes{At: start, SignOut: []string{name}, RevokeGrants: []string{name}}); err != nil {
 			t.Errorf("sign-out of %d bytes: %v", len(name), err)
 		}
+	}
+}
+
+// What cannot be read expires as well: the sweep goes by the columns.
+func TestSweepUnreadable(t *testing.T) {
+	address := postgrestest.URL(t)
+	s := reopen(t, address)
+	issue(t, s)
+	postgrestest.Exec(t, address, "UPDATE grants SET record = '{'")
+	if _, err := s.Grant(t.Context(), exchange(0).Grants[0].ID); err == nil || errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("Grant: got error %v, want that it cannot be read", err)
+	}
+	if n, err := s.Sweep(t.Context(), start.Add(48*time.Hour), 10); n != 2 || err != nil {
+		t.Errorf("Sweep: %d, %v; want the grant and its code", n, err)
 	}
 }

@@ -29,7 +29,8 @@ var selectExpired = func() string {
 
 // Sweep implements storage.Store, in small transactions; on an error it returns
 // what was removed until then. Of two that sweep at the same time, each removes
-// what the other has not begun to.
+// what the other has not begun to. No record is read for it: what is damaged goes
+// as well, since all that finds it is in columns beside it.
 func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error) {
 	removed := 0
 	for {
