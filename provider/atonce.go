@@ -3,6 +3,7 @@ package provider
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"io"
 	"net/http"
 	"slices"
@@ -64,7 +65,11 @@ func (p *Provider) counted(rt route, next http.HandlerFunc) http.HandlerFunc {
 			p.tooBusy(w, r, rt)
 			return
 		}
-		awaitBody(r)
+		if !awaitBody(r) {
+			// With it net/http ended the context: as if whoever sent it had left, which the
+			// slow have not. The handler reads and answers as always.
+			r = r.WithContext(context.WithoutCancel(r.Context()))
+		}
 		if !p.atOnce.enter() {
 			p.tooBusy(w, r, rt)
 			return
@@ -75,22 +80,32 @@ func (p *Provider) counted(rt route, next http.HandlerFunc) http.HandlerFunc {
 }
 
 // awaitBody reads a request's body, as far as a handler may, and puts what came in
-// its place. What cannot be read is for the handler to find.
-func awaitBody(r *http.Request) {
+// its place. Where the body did not come to its end it reports so, and what came is
+// followed by the error: who asked the body again might be told that it is complete.
+func awaitBody(r *http.Request) (whole bool) {
 	const usual = 4 << 10 // bytes; a length that somebody announces may never come
+	var come []byte
+	var err error
 	switch {
 	case r.Body == nil || r.Body == http.NoBody:
+		return true
 	case r.ContentLength > 0 && r.ContentLength <= usual:
-		come := make([]byte, r.ContentLength)
-		if n, err := io.ReadFull(r.Body, come); err != nil {
-			r.Body = &arrived{io.MultiReader(bytes.NewReader(come[:n]), r.Body), r.Body}
-			return
+		come = make([]byte, r.ContentLength)
+		var n int
+		if n, err = io.ReadFull(r.Body, come); err == nil {
+			r.Body = &arrived{bytes.NewReader(come), r.Body}
+			return true
 		}
-		r.Body = &arrived{bytes.NewReader(come), r.Body}
+		come = come[:n]
 	default:
-		come, _ := io.ReadAll(io.LimitReader(r.Body, max(maxBody, maxRegistration)+1))
-		r.Body = &arrived{io.MultiReader(bytes.NewReader(come), r.Body), r.Body}
+		come, err = io.ReadAll(io.LimitReader(r.Body, max(maxBody, maxRegistration)+1))
 	}
+	rest := io.Reader(r.Body)
+	if err != nil {
+		rest = brokenOff{err}
+	}
+	r.Body = &arrived{io.MultiReader(bytes.NewReader(come), rest), r.Body}
+	return err == nil
 }
 
 // arrived is a body that is there, and closes as the one that it came from.
@@ -98,6 +113,11 @@ type arrived struct {
 	io.Reader
 	io.Closer
 }
+
+// brokenOff is what follows a body that did not come to its end.
+type brokenOff struct{ err error }
+
+func (b brokenOff) Read([]byte) (int, error) { return 0, b.err }
 
 // tooBusy answers a request that is one too many. It costs next to nothing, so it
 // does not ask the store whose script may read it: those of the configuration's

@@ -2,14 +2,10 @@ package provider_test
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/oidclab/oidclab/provider"
 )
@@ -62,32 +58,4 @@ func TestNoRouteReadsWithoutEnd(t *testing.T) {
 			t.Errorf("%d after %d bytes", rec.Code, body.read)
 		}
 	})
-}
-
-// TestSlowBodiesAtTheProvider: who sends a part and no more gets an answer, and is cut
-// off.
-func TestSlowBodiesAtTheProvider(t *testing.T) {
-	for _, path := range []string{"/token", "/register", "/login", "/par"} {
-		t.Run(path, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				op := serving(t, provider.Config{FixedKeys: fixedKeys()})
-				here := connect(t, op.handler.ServeHTTP)
-				media := "application/x-www-form-urlencoded"
-				if path == "/register" {
-					media = "application/json"
-				}
-				began := time.Now()
-				if _, err := fmt.Fprintf(here, "POST %s HTTP/1.1\r\nHost: op.localhost\r\nContent-Type: %s\r\nContent-Length: 1000\r\n\r\n{", path, media); err != nil {
-					t.Fatal(err)
-				}
-				answer, err := io.ReadAll(here)
-				if took := time.Since(began); err != nil || took > 31*time.Second {
-					t.Errorf("after %s: %v", took, err)
-				}
-				if !strings.HasPrefix(string(answer), "HTTP/1.1 4") || !strings.Contains(string(answer), "Connection: close") {
-					t.Errorf("answer %.300s", answer)
-				}
-			})
-		})
-	}
 }

@@ -3,8 +3,6 @@ package provider
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"mime"
 	"net"
 	"net/http"
@@ -169,9 +167,9 @@ func readCommand(w http.ResponseWriter, r *http.Request, into any) error {
 	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != want {
 		return &controlRefusal{http.StatusUnsupportedMediaType, "invalid_request", "The command must be JSON, with Content-Type " + want + "."}
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxControlBody))
+	raw, err := readBody(w, r, maxControlBody)
 	if err != nil {
-		return &controlRefusal{http.StatusRequestEntityTooLarge, "invalid_request", fmt.Sprintf("The body could not be read, or is longer than %d bytes.", maxControlBody)}
+		return err
 	}
 	if _, err := parseObject(string(raw)); err != nil {
 		return &controlRefusal{http.StatusBadRequest, "invalid_request", "The body is not one JSON object in which every name stands once."}

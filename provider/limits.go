@@ -2,10 +2,13 @@ package provider
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -28,7 +31,7 @@ var tokenParameters = []string{"token", "access_token", "refresh_token", "id_tok
 // queryForm returns the parameters of a GET request.
 func queryForm(r *http.Request) (url.Values, error) {
 	if len(r.URL.RawQuery) > maxQuery {
-		return nil, refuse(tooLarge(http.StatusRequestURITooLong), check{
+		return nil, refuse(invalidRequest(http.StatusRequestURITooLong), check{
 			What: fmt.Sprintf("The query is longer than %d bytes.", maxQuery), Section: rfc("9110", "15.5.15"),
 		})
 	}
@@ -47,16 +50,42 @@ func bodyForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 			})
 		}
 	}
-	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), maxBody)+bytes.MinRead))
-	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
-		return nil, refuse(tooLarge(http.StatusRequestEntityTooLarge), check{
-			What: fmt.Sprintf("The body could not be read, or is longer than %d bytes.", maxBody), Section: rfc("9110", "15.5.14"),
-		})
+	body, err := readBody(w, r, maxBody)
+	if err != nil {
+		return nil, err
 	}
-	return parseForm(body.String())
+	return parseForm(string(body))
 }
 
-func tooLarge(status int) *fosite.RFC6749Error {
+// readBody reads a body of at most so many bytes, or says why there is none: it is too
+// long, it comes too slowly, or it breaks off.
+func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), most)+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, most))
+	_, tooLong := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case err == nil:
+		return body.Bytes(), nil
+	case tooLong:
+		return nil, refuse(invalidRequest(http.StatusRequestEntityTooLarge), check{
+			What: fmt.Sprintf("The body is longer than %d bytes.", most), Section: rfc("9110", "15.5.14"),
+		})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if r.ProtoMajor == 1 { // HTTP/2 has other requests on the connection
+			w.Header().Set("Connection", "close")
+		}
+		return nil, refuse(invalidRequest(http.StatusRequestTimeout), check{
+			What: "The body came too slowly: the provider waits no longer for the rest of it.", Section: rfc("9110", "15.5.9"),
+		})
+	default: // most have hung up, and the log says so; whoever has not learns why
+		return nil, refuse(invalidRequest(http.StatusBadRequest).WithWrap(context.Canceled), check{
+			What: "The body broke off before its end.", Section: rfc("9112", "8"),
+		})
+	}
+}
+
+// invalidRequest is that error with another status than 400.
+func invalidRequest(status int) *fosite.RFC6749Error {
 	e := *fosite.ErrInvalidRequest
 	e.CodeField = status
 	return &e

@@ -161,7 +161,7 @@ type errorPage struct {
 	Status              int
 	Code, Description   string // verbatim, as OAuth's error and error_description
 	Section, SectionURL string // of the specification; "": not told
-	Hint                string // what to do; "": a sentence that fits Code
+	Hint                string // what to do; "": a sentence that fits Status and Code
 	// StartURL is where a login at ClientName's application begins anew; "": not
 	// known.
 	ClientName, StartURL string
@@ -169,7 +169,7 @@ type errorPage struct {
 
 // error answers with the error page.
 func (p *pages) error(w http.ResponseWriter, v errorPage) {
-	title, hint := errorWords(v.Code)
+	title, hint := errorWords(v.Status, v.Code)
 	if v.Hint == "" {
 		v.Hint = hint
 	}

@@ -1,6 +1,9 @@
 package provider
 
-import "strings"
+import (
+	"net/http"
+	"strings"
+)
 
 // scopeDescription says what a client may do with a scope, to follow "asks to".
 func scopeDescription(name string) string {
@@ -41,8 +44,11 @@ func claimDescription(name string) string {
 }
 
 // errorWords are the title of an error and the advice for it.
-func errorWords(code string) (title, hint string) {
+func errorWords(status int, code string) (title, hint string) {
 	const atTheApplication = "Start again at the application. If this page comes back, the application sends a wrong request: its makers need the error above."
+	if status == http.StatusRequestTimeout { // nobody's program is at fault
+		return "The request came too slowly", "Go back and send it again. If this page comes back, look at the connection."
+	}
 	switch code {
 	case "not_found":
 		return "Nothing is here", "Check the address, or start at the application that you want to use."

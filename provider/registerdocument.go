@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"reflect"
@@ -39,11 +38,9 @@ func registrationDocument(w http.ResponseWriter, r *http.Request) (jsonObject, e
 			Arrived: r.Header.Get("Content-Type"), Section: section,
 		})
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegistration))
+	raw, err := readBody(w, r, maxRegistration)
 	if err != nil {
-		return nil, refuse(tooLarge(http.StatusRequestEntityTooLarge), check{
-			What: fmt.Sprintf("The body could not be read, or is longer than %d bytes.", maxRegistration), Section: rfc("9110", "15.5.14"),
-		})
+		return nil, err
 	}
 	if !utf8.Valid(raw) {
 		return nil, refuse(fosite.ErrInvalidRequest, check{What: "The body is not UTF-8.", Section: rfc("8259", "8.1")})
