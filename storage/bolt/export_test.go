@@ -165,6 +165,19 @@ func Packed(record any) (string, error) {
 	return string(packed), err
 }
 
+// SweepCounted is one transaction of Sweep. It returns how many records were removed, at how
+// many it has looked, and how often it has compared two.
+func (s *Store) SweepCounted(ctx context.Context, now time.Time) (removed, looked, compared int, err error) {
+	w := newSweep(now, maxSweep)
+	inner := w.ahead.compare
+	w.ahead.compare = func(a, b *due) int {
+		compared++
+		return inner(a, b)
+	}
+	err = s.submit(ctx, w)
+	return len(w.expired), w.looked, compared, err
+}
+
 // MaxLook is at how many records one transaction of a sweep looks.
 const MaxLook = maxLook
 

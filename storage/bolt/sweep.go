@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"cmp"
+	"container/heap"
 	"context"
 	"fmt"
 	"slices"
@@ -36,7 +37,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time, limit int) (int, error
 	var unreadable error
 	for {
 		began := time.Now()
-		w := &sweep{now: now, limit: limit - removed}
+		w := newSweep(now, limit-removed)
 		if err := s.submit(ctx, w); err != nil {
 			return removed, err
 		}
@@ -62,13 +63,18 @@ type sweep struct {
 
 	// What check found.
 
-	due        []due       // what has expired and stays for now, in the order in which it goes
-	expired    []due       // what is removed
+	ahead      queue       // what has expired, and may go after what was not looked at yet
+	due        []*due      // what goes before all that
+	expired    []*due      // what is removed
 	stale      [][]byte    // entries of the index without a record that expires then
 	spans      []sweptSpan // those that were looked at
 	looked     int         // at how many records
 	more       bool        // there may be more that has expired
 	unreadable error       // of the first record that has expired and cannot be read
+}
+
+func newSweep(now time.Time, limit int) *sweep {
+	return &sweep{now: now, limit: limit, ahead: queue{compare: (*due).compare}}
 }
 
 // record names a record by its place.
@@ -84,6 +90,30 @@ type due struct {
 	entry  []byte  // its own in the expiry index, if it has one
 	span   int     // else the number of its span
 	places []entry // in the other indexes
+}
+
+// compare is the order in which what is due goes.
+func (d *due) compare(other *due) int {
+	return cmp.Or(bytes.Compare(d.bound[:], other.bound[:]), bytes.Compare(d.key, other.key))
+}
+
+// queue is a heap: to find what goes first, in what comes in any order, it compares each
+// with few others.
+type queue struct {
+	all     []*due
+	compare func(a, b *due) int
+}
+
+func (q *queue) Len() int           { return len(q.all) }
+func (q *queue) Less(i, j int) bool { return q.compare(q.all[i], q.all[j]) < 0 }
+func (q *queue) Swap(i, j int)      { q.all[i], q.all[j] = q.all[j], q.all[i] }
+func (q *queue) Push(x any)         { q.all = append(q.all, x.(*due)) }
+
+// Pop implements heap.Interface.
+func (q *queue) Pop() any {
+	last := q.all[len(q.all)-1]
+	q.all = q.all[:len(q.all)-1]
+	return last
 }
 
 // sweptSpan is a span of which something has expired.
@@ -109,28 +139,34 @@ func (w *sweep) check(t *tx) error {
 	var next []byte // the first entry that was not looked at
 	cursor := t.open(expiryBucket).Cursor()
 	for entry, _ := cursor.First(); entry != nil && bytes.Compare(entry, end) < 0; entry, _ = cursor.Next() {
-		if w.looked >= maxLook || len(w.stale)+w.dueBefore(entry) >= maxSweep {
+		w.reach(entry)
+		if w.looked >= maxLook || len(w.stale)+len(w.due) >= maxSweep {
 			next = entry
 			break
 		}
 		w.look(t, entry, end)
 	}
-	slices.SortFunc(w.due, func(a, b due) int {
-		return cmp.Or(bytes.Compare(a.bound[:], b.bound[:]), bytes.Compare(a.key, b.key))
-	})
-	count := len(w.due)
-	if next != nil {
-		count = w.dueBefore(next)
+	if next == nil {
+		w.reach(end)
 	}
-	w.choose(t, count)
+	slices.SortFunc(w.due, w.ahead.compare) // what has the same bound came in any order
+	w.choose(t)
 	w.more = len(w.expired) < w.limit && (next != nil || len(w.due) > 0)
 	return nil
 }
 
+// reach moves to what is due what goes before all that there may be behind an entry: spans
+// may overlap in when their records expire.
+func (w *sweep) reach(entry []byte) {
+	for len(w.ahead.all) > 0 && bytes.Compare(w.ahead.all[0].bound[:], entry[:min(boundSize, len(entry))]) <= 0 {
+		w.due = append(w.due, heap.Pop(&w.ahead).(*due))
+	}
+}
+
 // choose takes what is removed from the first of what is due. What cannot be read is passed
 // over here: in apply its error would be that of all who share the transaction.
-func (w *sweep) choose(t *tx, count int) {
-	for ; count > 0 && len(w.expired) < min(maxSweep, w.limit); count-- {
+func (w *sweep) choose(t *tx) {
+	for len(w.due) > 0 && len(w.expired) < min(maxSweep, w.limit) {
 		r := w.due[0]
 		w.due = w.due[1:]
 		var err error
@@ -151,17 +187,6 @@ func (w *sweep) pass(r record, entry []byte, err error) {
 	if w.unreadable == nil {
 		w.unreadable = fmt.Errorf("%s %s has expired, and stays: %w", r.kind, short(r.key), err)
 	}
-}
-
-// dueBefore is how much of what was found goes before all that there may be behind an
-// entry: spans may overlap in when their records expire.
-func (w *sweep) dueBefore(entry []byte) (count int) {
-	for i := range w.due {
-		if bytes.Compare(w.due[i].bound[:], entry[:min(boundSize, len(entry))]) <= 0 {
-			count++
-		}
-	}
-	return count
 }
 
 // look finds what has expired behind an entry. The memory of keys is bbolt's, until the
@@ -192,7 +217,7 @@ func (w *sweep) look(t *tx, entry, end []byte) {
 	}
 	// The record has the last word: an entry that it has outlived goes alone.
 	if b := boundOf(expires, k); bytes.HasPrefix(entry, b[:]) {
-		w.due = append(w.due, due{record: r, bound: b, entry: entry})
+		heap.Push(&w.ahead, &due{record: r, bound: b, entry: entry})
 	} else {
 		w.stale = append(w.stale, entry)
 	}
@@ -209,7 +234,7 @@ func (w *sweep) lookInto(t *tx, s span, end []byte) {
 		}
 		w.looked++
 		if bytes.Compare(b[:ordered.InstantSize], end) < 0 {
-			w.due = append(w.due, due{record: r, bound: *b, span: len(w.spans)})
+			heap.Push(&w.ahead, &due{record: r, bound: *b, span: len(w.spans)})
 		} else {
 			swept.left(*b)
 		}
@@ -232,7 +257,7 @@ func (w *sweep) apply(t *tx, refused error) error {
 			return err
 		}
 	}
-	for _, r := range w.due {
+	for _, r := range slices.Concat(w.due, w.ahead.all) {
 		if r.entry == nil {
 			w.spans[r.span].left(r.bound)
 		}
@@ -246,7 +271,7 @@ func (w *sweep) apply(t *tx, refused error) error {
 }
 
 // expire removes a record with its places in the indexes.
-func (t *tx) expire(r due) error {
+func (t *tx) expire(r *due) error {
 	if err := t.leave(r.places); err != nil {
 		return err
 	}

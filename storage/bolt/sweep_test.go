@@ -82,6 +82,33 @@ func TestSweepBesideMany(t *testing.T) {
 	}
 }
 
+// TestSweepCompares: in many spans that overlap, each record is compared with few others.
+// The first of a span has been ended, so that its entry tells of nothing that is due; the
+// second expires after all those entries.
+func TestSweepCompares(t *testing.T) {
+	const spans = 4000
+	s, _ := openStore(t, &bolt.Options{NoSync: true})
+	var c storage.Changes
+	var ended []storage.Digest
+	for n := range spans {
+		at := start.Add(time.Duration(n) * time.Second)
+		first, second := ordered(2*n, at), ordered(2*n+1, at)
+		c.Sessions = append(c.Sessions,
+			storage.Session{ID: first, ExpiresAt: at}, storage.Session{ID: second, ExpiresAt: at.Add(spans * time.Second)})
+		ended = append(ended, first)
+	}
+	commit(t, s, c)
+	commit(t, s, storage.Changes{EndSessions: ended})
+	removed, looked, compared, err := s.SweepCounted(t.Context(), start.Add(always))
+	if removed != 256 || looked != 2*spans || err != nil {
+		t.Errorf("%d removed, %d looked at, %v; want 256 and %d", removed, looked, err, 2*spans)
+	}
+	t.Logf("%d comparisons", compared)
+	if most := 40 * looked; compared > most {
+		t.Errorf("%d comparisons of %d records, want %d at most", compared, looked, most)
+	}
+}
+
 // TestSweepGrantsLast: of what expires at one instant, in more spans than a transaction
 // looks into, no grant goes before all that came of grants.
 func TestSweepGrantsLast(t *testing.T) {
