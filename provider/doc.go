@@ -20,7 +20,7 @@
 //	/register                                 register.go     RFC 7591, OIDC Registration 1.0
 //	/register/{client_id}                     registermanage.go   RFC 7592
 //	/session                                  checksession.go OIDC Session Management 1.0
-//	/healthz, /readyz                         metadata.go
+//	/healthz, /readyz                         metadata.go, readiness.go
 //
 // # From an authorization request to tokens
 //

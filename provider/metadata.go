@@ -114,13 +114,3 @@ func (p *Provider) handleJWKS(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) handleHealth(w http.ResponseWriter, _ *http.Request) {
 	p.writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
-
-// handleReady serves GET /readyz: the store answers and the keys are there.
-func (p *Provider) handleReady(w http.ResponseWriter, r *http.Request) {
-	if err := p.Ready(r.Context()); err != nil {
-		p.log.ErrorContext(r.Context(), "not ready", "cause", err)
-		p.writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready"})
-		return
-	}
-	p.writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
-}

@@ -48,6 +48,8 @@ type Provider struct {
 	strangers *visitorLimit
 	// atOnce bounds how many requests are under way.
 	atOnce *atOnce
+	// readiness is for who asks at /readyz.
+	readiness *readiness
 
 	keys *keyring
 	// unsignedIDTokens is Config.InsecureUnsignedIDTokens.
@@ -117,6 +119,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 			p.resources = union(p.resources, []string{c.ResourceServer})
 		}
 	}
+	p.readiness = &readiness{ask: p.Ready}
 	p.warn(ctx, &cfg)
 	p.outbound = newOutbound(&cfg)
 	p.clientKeys = newClientKeys(p.outbound)
