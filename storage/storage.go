@@ -157,7 +157,7 @@ type Changes struct {
 	// second reads what the first has made of it.
 	RequireClients []ClientVersion
 	// ClientLimit is how many clients there may be, those of Clients included
-	// (ErrFull). Zero: as many as come.
+	// (ErrFull). Zero: as many as come. A negative one is refused: see Check.
 	ClientLimit int
 	// Once are identifiers that must not have come before (ErrSeen), and from
 	// now on have: the "jti" of a client assertion or of a DPoP proof, the name
@@ -212,9 +212,13 @@ type Changes struct {
 	DeleteKeys      []string
 }
 
-// CheckTime refuses Changes that stamp a record without saying when: a zero
-// UsedAt would leave a redeemed code unused. Stores call it.
-func (c *Changes) CheckTime() error {
+// Check refuses what only a mistake in the program can ask for: Changes that stamp
+// a record without saying when, since a zero UsedAt would leave a redeemed code
+// unused, and a limit that nothing can keep. Stores call it.
+func (c *Changes) Check() error {
+	if c.ClientLimit < 0 {
+		return fmt.Errorf("changes with a limit of %d clients", c.ClientLimit)
+	}
 	stamps := !c.RedeemCode.IsZero() || !c.RotateRefreshToken.IsZero() ||
 		c.DecideDevice != nil || !c.RedeemDeviceCode.IsZero() ||
 		len(c.RevokeGrants)+len(c.RevokeAccessTokens)+len(c.SignOut)+len(c.PollDeviceCodes) > 0

@@ -41,7 +41,7 @@ func prepare(c storage.Changes) (*commit, error) {
 	p.checkConsents()
 	markAgain(p.onces)
 	markAgain(p.inserts)
-	return p.commit, errors.Join(append(p.errs, p.CheckTime())...)
+	return p.commit, errors.Join(append(p.errs, p.Check())...)
 }
 
 // prepareBuffer is room for the keys and records of one request.

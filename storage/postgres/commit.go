@@ -206,7 +206,7 @@ func (w *commit) checkUpdates() error {
 
 // checkRoom refuses clients beyond the limit.
 func (w *commit) checkRoom() error {
-	if w.ClientLimit > 0 && w.count+int64(len(w.Clients)) > int64(w.ClientLimit) {
+	if w.ClientLimit != 0 && w.count+int64(len(w.Clients)) > int64(w.ClientLimit) {
 		return fmt.Errorf("%s: %w", clients, storage.ErrFull)
 	}
 	return nil

@@ -190,7 +190,7 @@ func (w *commit) lookAtClients(b *pgx.Batch) {
 			})
 		})
 	}
-	if w.ClientLimit > 0 {
+	if w.ClientLimit != 0 {
 		b.Queue(lockRoom).QueryRow(func(row pgx.Row) error { return row.Scan(&w.count) })
 	}
 }

@@ -39,7 +39,7 @@ func prepare(c storage.Changes) (*commit, error) {
 	p.insertOthers()
 	p.replace()
 	p.checkConsents()
-	return p.commit, errors.Join(append(p.errs, c.CheckTime())...)
+	return p.commit, errors.Join(append(p.errs, c.Check())...)
 }
 
 // preparation is a commit that comes to be.

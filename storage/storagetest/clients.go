@@ -1,7 +1,9 @@
 package storagetest
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/oidclab/oidclab/storage"
@@ -84,6 +86,13 @@ func clientLimit(f *fixture) {
 	f.refuse(insert(2, "c"), storage.ErrFull)
 	f.refuse(insert(2, "a"), storage.ErrExists) // which is there: the number is not what is wrong
 	f.commit(storage.Changes{ClientLimit: 2, UpdateClients: []storage.Client{newClient("a")}})
+	// A negative one is a mistake, and neither no limit nor a full store.
+	for _, negative := range []storage.Changes{insert(-1, "c"), insert(math.MinInt, "c"), insert(-1)} {
+		err := f.store.Commit(f.Context(), negative)
+		if err == nil || errors.Is(err, storage.ErrFull) {
+			f.Errorf("a limit of %d: got error %v, want that it is none", negative.ClientLimit, err)
+		}
+	}
 	f.commit(insert(0, "c")) // whoever says no limit has none
 	f.refuse(insert(3, "d"), storage.ErrFull)
 

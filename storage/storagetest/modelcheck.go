@@ -18,6 +18,8 @@ func sensible(c storage.Changes) error {
 	switch {
 	case stamps && c.At.IsZero():
 		return errors.New("changes without a time")
+	case c.ClientLimit < 0:
+		return errors.New("a negative limit")
 	case nameless(c):
 		return errors.New("record without an identifier")
 	}
