@@ -1,9 +1,25 @@
 package storage
 
 import (
+	"reflect"
 	"slices"
 	"time"
 )
+
+// InUTC is a copy of a record, or of the one that a pointer leads to, with its times in
+// UTC. Stores write that as JSON, in which a time has the offset of its zone to the minute
+// (RFC 3339 §5.6): of a local mean time another instant would come back.
+func InUTC(record any) (pointer any) {
+	from := reflect.Indirect(reflect.ValueOf(record))
+	to := reflect.New(from.Type())
+	to.Elem().Set(from)
+	for _, field := range to.Elem().Fields() {
+		if t, ok := reflect.TypeAssert[*time.Time](field.Addr()); ok {
+			*t = t.UTC()
+		}
+	}
+	return to.Interface()
+}
 
 // Grant is an authorization grant (RFC 6749 §1.3): what one user allowed one
 // client in one authorization, or what a client obtained for itself. Its ID

@@ -225,7 +225,7 @@ func (c *Changes) Check() error {
 	if stamps && c.At.IsZero() {
 		return errors.New("changes without a time")
 	}
-	if _, err := c.At.MarshalJSON(); err != nil {
+	if _, err := c.At.UTC().MarshalJSON(); err != nil {
 		return fmt.Errorf("changes: %w", err)
 	}
 	return nil

@@ -32,7 +32,7 @@ func appendRecord(b []byte, k kind, record any) ([]byte, error) {
 	}
 	p := packer{b: append(b, packed)}
 	if !p.record(record) {
-		text, err := json.Marshal(record)
+		text, err := json.Marshal(storage.InUTC(record))
 		return append(b, text...), err
 	}
 	return p.b, p.err

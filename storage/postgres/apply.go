@@ -91,7 +91,7 @@ func (w *commit) allow(b *pgx.Batch) error {
 		all[more.ConsentID] = more
 	}
 	for id, consent := range all {
-		value, err := json.Marshal(consent)
+		value, err := json.Marshal(storage.InUTC(consent))
 		if err != nil {
 			return fmt.Errorf("%s: %w", consents, err)
 		}

@@ -51,7 +51,7 @@ type preparation struct {
 // row makes a row of a record whose JSON is its last column, and of the columns
 // before that.
 func (p *preparation) row(t *table, record any, columns ...[]byte) row {
-	value, err := json.Marshal(record)
+	value, err := json.Marshal(storage.InUTC(record))
 	if err != nil {
 		p.errs = append(p.errs, fmt.Errorf("%s: %w", t, err))
 	}

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"maps"
+	"time"
 
 	"github.com/oidclab/oidclab/storage"
 )
@@ -23,7 +24,7 @@ var commitRules = []rule{
 	{"no more clients come than there may be", clientLimit},
 	{"the keys have another version when they have changed", keysVersion},
 	{"a record without an identifier is refused", insertNameless},
-	{"what notes a time is refused without one", timeless},
+	{"what notes a time is refused without one that JSON has", timeless},
 	{"changes that are refused leave nothing", allOrNothing},
 	{"changes that are refused do not disturb the next", func(f *fixture) {
 		f.refuse(aCode.of(start, "none"), storage.ErrNotFound)
@@ -246,6 +247,9 @@ func timeless(f *fixture) {
 		"redeemed device code": {RedeemDeviceCode: storage.DigestOf("device")},
 		"polled device code":   {PollDeviceCodes: []storage.Digest{storage.DigestOf("device")}},
 		"sign-out":             {SignOut: []string{"sid of session"}},
+		"grant revoked in the year 10000, by UTC": {
+			At: time.Date(9999, time.December, 31, 23, 30, 0, 0, time.FixedZone("", -60*60)), RevokeGrants: []string{"grant"},
+		},
 	} {
 		f.refuseBad(name, c)
 	}

@@ -9,6 +9,7 @@
 //
 //	run.go        Run and the list of rules
 //	records.go    what goes in comes out
+//	zones.go      … as the same instant, whatever the zone of a time
 //	spend.go      codes and refresh tokens are spent once
 //	use.go        what else is used once, and a session that is required
 //	race.go       … by 64 at the same time

@@ -18,6 +18,8 @@ func sensible(c storage.Changes) error {
 	switch {
 	case stamps && c.At.IsZero():
 		return errors.New("changes without a time")
+	case c.At.UTC().Year() < 0 || c.At.UTC().Year() > 9999:
+		return errors.New("a time that JSON does not have")
 	case c.ClientLimit < 0:
 		return errors.New("a negative limit")
 	case nameless(c):

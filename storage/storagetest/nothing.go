@@ -96,16 +96,7 @@ func allOrNothing(f *fixture) {
 	// The grant that a reuse ends is ended already.
 	f.commit(storage.Changes{RevokeGrants: []string{"other"}})
 
-	u := universeOfOne
-	for _, id := range []string{"new", "x", "twice", "used"} {
-		u.grants = append([]string{id}, u.grants...)
-		u.digests = append([]storage.Digest{storage.DigestOf(id)}, u.digests...)
-		u.clients = append([]string{id}, u.clients...)
-		u.sids = append([]string{id}, u.sids...)
-		u.userCodes = append([]string{newDeviceCode(id).UserCode}, u.userCodes...)
-		u.origins = append(newClient(id).Origins, u.origins...)
-	}
-	u.consents = append([]storage.ConsentID{{Subject: "new", ClientID: "new"}}, u.consents...)
+	u := universeWith("new", "x", "twice", "used")
 	before := u.snapshot(f.Context(), f.store)
 
 	for _, r := range append(reuses, refusals()...) {
@@ -124,6 +115,21 @@ func allOrNothing(f *fixture) {
 	device, err := f.store.DeviceCode(f.Context(), storage.DigestOf("device"))
 	f.equal("device code", []any{device.DecidedAt, device.UsedAt, device.LastPollAt, device.GrantID, err},
 		[]any{start.Add(9), start.Add(9), start.Add(9), "new", nil})
+}
+
+// universeWith has the names of universeOfOne, and others of each sort.
+func universeWith(ids ...string) *universe {
+	u := universeOfOne
+	for _, id := range ids {
+		u.grants = append([]string{id}, u.grants...)
+		u.digests = append([]storage.Digest{storage.DigestOf(id)}, u.digests...)
+		u.clients = append([]string{id}, u.clients...)
+		u.sids = append([]string{id}, u.sids...)
+		u.userCodes = append([]string{newDeviceCode(id).UserCode}, u.userCodes...)
+		u.origins = append(newClient(id).Origins, u.origins...)
+	}
+	u.consents = append([]storage.ConsentID{{Subject: "new", ClientID: "new"}}, u.consents...)
+	return &u
 }
 
 // everything returns changes that touch every record of oneOfEach and add one

@@ -11,6 +11,7 @@ var recordRules = []rule{
 	{"full records come back", fullRecords},
 	{"nil and empty lists and zero times come back", bareRecords},
 	{"an instant comes back whatever its zone or century", instants},
+	{"a time of any field is an instant, whatever its zone", zones},
 	{"what a reader changes is the reader's own", readersCopy},
 	{"what a writer changes after Commit is the writer's own", writersCopy},
 	{"what is missing is ErrNotFound", missing},
