@@ -29,8 +29,9 @@ var (
 	_ pkce.PKCERequestStorage            = engineStore{}
 )
 
-// errNotSupported answers calls that our own client authentication never makes.
-var errNotSupported = errors.New("client assertions are not checked here")
+// errNotSupported answers what only those parts of fosite ask that are not used: its
+// client authentication, introspection and revocation.
+var errNotSupported = errors.New("the engine is not asked for this")
 
 func (s engineStore) GetClient(ctx context.Context, id string) (fosite.Client, error) {
 	c, err := s.p.engineClient(ctx, id)
@@ -152,25 +153,11 @@ func (s engineStore) CreateAccessTokenSession(ctx context.Context, signature str
 	return nil
 }
 
-func (s engineStore) GetAccessTokenSession(ctx context.Context, signature string, _ fosite.Session) (fosite.Requester, error) {
-	token, grant, err := s.p.store.AccessToken(ctx, recordID(signature))
-	if err != nil {
-		return nil, engineError(err)
-	}
-	req, err := s.request(ctx, grant)
-	if err != nil {
-		return nil, err
-	}
-	req.GrantedScope = token.Scopes
-	sessionOf(req).SetExpiresAt(fosite.AccessToken, token.ExpiresAt)
-	return req, nil
+func (engineStore) GetAccessTokenSession(context.Context, string, fosite.Session) (fosite.Requester, error) {
+	return nil, errNotSupported
 }
 
-func (engineStore) DeleteAccessTokenSession(ctx context.Context, signature string) error {
-	w := workFrom(ctx)
-	w.always.revokeAccessTokens = append(w.always.revokeAccessTokens, recordID(signature))
-	return nil
-}
+func (engineStore) DeleteAccessTokenSession(context.Context, string) error { return errNotSupported }
 
 func (engineStore) RevokeAccessToken(ctx context.Context, grantID string) error {
 	workFrom(ctx).revoke(grantID)

@@ -39,9 +39,8 @@ type work struct {
 
 // lasting are the changes that survive the failure of their request.
 type lasting struct {
-	revokeGrants       []string
-	revokeAccessTokens []storage.Digest
-	pollDeviceCodes    []storage.Digest // only of requests that fail
+	revokeGrants    []string
+	pollDeviceCodes []storage.Digest // only of requests that fail
 }
 
 // readOnce is a code or refresh token with its grant, as the store first gave it: fosite
@@ -106,7 +105,6 @@ func (w *work) revoke(grantID string) {
 func (w *work) commit(ctx context.Context) error {
 	changes := w.onSuccess
 	changes.RevokeGrants = slices.Concat(changes.RevokeGrants, w.always.revokeGrants)
-	changes.RevokeAccessTokens = slices.Concat(changes.RevokeAccessTokens, w.always.revokeAccessTokens)
 	if err := w.write(ctx, changes); err != nil {
 		return err
 	}
@@ -123,9 +121,7 @@ func (w *work) begins(session storage.Digest) bool {
 
 // abort writes only what must survive the failure of the request.
 func (w *work) abort(ctx context.Context) error {
-	return w.write(ctx, storage.Changes{
-		At: w.now, RevokeGrants: w.always.revokeGrants, RevokeAccessTokens: w.always.revokeAccessTokens, PollDeviceCodes: w.always.pollDeviceCodes,
-	})
+	return w.write(ctx, storage.Changes{At: w.now, RevokeGrants: w.always.revokeGrants, PollDeviceCodes: w.always.pollDeviceCodes})
 }
 
 func (w *work) write(ctx context.Context, changes storage.Changes) error {
