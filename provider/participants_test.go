@@ -249,6 +249,9 @@ func TestLoginIsAnsweredInOneCommit(t *testing.T) {
 	if failed.Status != http.StatusServiceUnavailable || failed.Callback != nil {
 		t.Errorf("answer %d at %s; want the provider's own 503", failed.Status, failed.URL)
 	}
+	if set := failed.Header.Values("Set-Cookie"); len(set) > 0 {
+		t.Errorf("the browser is given the cookies of a login that is not there: %q", set)
+	}
 	store.repair()
 	wantSession(t, op, b, false)
 	if got := b.Submit(page, "submit", map[string]string{"username": "alice", "password": "alice"}); got.Callback == nil || !got.Callback.Query().Has("code") {
