@@ -78,8 +78,9 @@ func failAfterWrite(meta bool, failure error) func(*testing.T, *bolt.Store) func
 	return hook(meta, func(write func() error) error { return errors.Join(write(), failure) })
 }
 
+// panicAt panics with what would not end the store if it were an error.
 func panicAt(meta bool) func(*testing.T, *bolt.Store) func() {
-	return hook(meta, func(func() error) error { panic("in the middle") })
+	return hook(meta, func(func() error) error { panic(fmt.Errorf("in the middle: %w", syscall.ENOSPC)) })
 }
 
 func hook(meta bool, f func(write func() error) error) func(*testing.T, *bolt.Store) func() {
@@ -168,7 +169,8 @@ func TestFailedWrites(t *testing.T) {
 	}
 }
 
-// The process may not write so large a file: what a full disk is, for one process.
+// The process may not write so large a file: what a full disk is, for one process. bbolt
+// tells of it in the write of a page, and as text alone when the file has to grow.
 func TestFileSizeLimit(t *testing.T) {
 	cmd, _, out := startChild(t, "limit", filepath.Join(t.TempDir(), "op.db"), 0)
 	var said []string
@@ -178,39 +180,60 @@ func TestFileSizeLimit(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("child: %v", err)
 	}
-	if diff := cmp.Diff([]string{"full: file too large", "ping: <nil>", "space again: <nil>"}, said); diff != "" {
+	want := []string{
+		"page: file too large", "ping: <nil>", "space again: <nil>",
+		"growth: file too large", "ping: <nil>", "space again: <nil>",
+	}
+	if diff := cmp.Diff(want, said); diff != "" {
 		t.Error(diff)
 	}
 }
 
 func init() { children["limit"] = writeUnderALimit }
 
-// writeUnderALimit commits, fails to while no file may be longer than 8 KiB, and
-// commits again.
+// writeUnderALimit commits, and fails to while no file may be longer than 8 KiB, or
+// than it is.
 func writeUnderALimit(s *bolt.Store) error {
 	ctx := context.Background()
 	if err := s.Commit(ctx, exchange(0)); err != nil {
 		return err
 	}
+	if err := failsUnderALimit(s, "page", 8<<10, exchange(1)); err != nil {
+		return err
+	}
+	info, err := os.Stat(os.Getenv(childPath))
+	if err != nil {
+		return err
+	}
+	large := storage.Client{ID: "large", Metadata: []byte(`"` + strings.Repeat("x", 1<<20) + `"`)}
+	if err := failsUnderALimit(s, "growth", uint64(info.Size()), storage.Changes{Clients: []storage.Client{large}}); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// failsUnderALimit says how a commit fails under a limit, and that it does not without.
+func failsUnderALimit(s *bolt.Store, what string, bytes uint64, c storage.Changes) error {
+	ctx := context.Background()
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 8 << 10, Max: limit.Max}); err != nil {
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: limit.Max}); err != nil {
 		return err
 	}
-	err := s.Commit(ctx, exchange(1))
+	err := s.Commit(ctx, c)
 	if err == nil {
 		return errors.New("committed in spite of the limit")
 	}
 	text := err.Error()
-	fmt.Fprintln(os.Stdout, "full:"+text[strings.LastIndex(text, ":")+1:])
+	fmt.Fprintln(os.Stdout, what+":"+text[strings.LastIndex(text, ":")+1:])
 	fmt.Fprintln(os.Stdout, "ping:", s.Ping(ctx))
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stdout, "space again:", s.Commit(ctx, exchange(1)))
-	return s.Close()
+	fmt.Fprintln(os.Stdout, "space again:", s.Commit(ctx, c))
+	return nil
 }
 
 // What panics before anything is written ends nothing but its transaction.
