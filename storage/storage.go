@@ -122,7 +122,8 @@ type Store interface {
 	// would have to read it, it stays, and is an error of the sweep that met it.
 	Sweep(ctx context.Context, now time.Time, limit int) (int, error)
 
-	// Ping reports whether the store can serve.
+	// Ping reports whether the store can serve. It answers within two seconds,
+	// also where what the store is on does not answer at all.
 	Ping(ctx context.Context) error
 	// Close releases the store. Commits under way finish first.
 	Close() error

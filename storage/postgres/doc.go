@@ -71,4 +71,8 @@
 // honest client. The client may come back with the code, and then either is
 // answered or has to start again: what was not acknowledged may be lost or
 // spent, never doubled.
+//
+// Where the database does not answer, calls wait for a while (transact.go), and Ping
+// for a shorter one. Ping then gives up all connections: those that take their place
+// find the database that is there by then.
 package postgres

@@ -15,6 +15,21 @@ func (s *Store) SetSerializable() { s.cockroach = true }
 // SetWorkLimit bounds what a call does with a connection.
 func (s *Store) SetWorkLimit(limit time.Duration) { s.workLimit = limit }
 
+// Reset gives up all connections.
+func (s *Store) Reset() { s.pool.Reset() }
+
+// Acquired is how many connections are used.
+func (s *Store) Acquired() int { return int(s.pool.Stat().AcquiredConns()) }
+
+// Closing reports whether Close waits for a call to end.
+func (s *Store) Closing() bool {
+	if s.open.TryRLock() {
+		s.open.RUnlock()
+		return false
+	}
+	return true
+}
+
 // Query reads one value through the store's pool.
 func (s *Store) Query(ctx context.Context, sql string) (value string, err error) {
 	err = s.pool.QueryRow(ctx, sql).Scan(&value)

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -136,6 +138,98 @@ func TestFateUnknown(t *testing.T) {
 	}
 }
 
+// A database that has stopped to answer makes Ping give up after a while of its own,
+// whatever has become of the connections, and is well again when it answers again.
+func TestDatabaseFrozen(t *testing.T) {
+	const tooLong = 4 * time.Second // Ping's own limit is far less, a connection's is more
+	ping := func(s *postgres.Store, what string) {
+		t.Helper()
+		began := time.Now()
+		if err := s.Ping(t.Context()); err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer") {
+			t.Errorf("%s: got error %v, want that there was no answer", what, err)
+		}
+		if took := time.Since(began); took > tooLong {
+			t.Errorf("%s: took %s", what, took)
+		}
+	}
+	proxy := startProxy(t, postgrestest.URL(t))
+	s := reopen(t, proxy.url+"&pool_max_conns=1")
+	for what, spoil := range map[string]func() (repaired func()){
+		"idle connections": func() func() { return func() {} },
+		"no connections": func() func() {
+			s.Reset()
+			return func() {}
+		},
+		"no connection left": func() func() {
+			var stuck sync.WaitGroup
+			stuck.Go(func() { _, _ = s.Keys(t.Context()) }) // which may get its answer at last
+			for s.Acquired() == 0 {
+				runtime.Gosched()
+			}
+			return stuck.Wait
+		},
+	} {
+		if err := s.Ping(t.Context()); err != nil {
+			t.Fatalf("%s: Ping before: %v", what, err)
+		}
+		thaw := proxy.freeze()
+		repaired := spoil()
+		ping(s, what)
+		thaw()
+		if err := s.Ping(t.Context()); err != nil {
+			t.Errorf("%s: Ping afterwards: %v", what, err)
+		}
+		repaired()
+	}
+
+	// Who asks may have less time.
+	defer proxy.freeze()()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := s.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Ping with less time: %v", err)
+	}
+}
+
+// While Close waits for a call, others are told at once that the store is closed.
+func TestClosing(t *testing.T) {
+	address := postgrestest.URL(t)
+	s := reopen(t, address)
+	issue(t, s)
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "BEGIN; SELECT id FROM codes FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	committed := make(chan error, 1)
+	go func() { committed <- s.Commit(t.Context(), redeem) }()
+	for s.Acquired() == 0 {
+		runtime.Gosched()
+	}
+	closed := make(chan error)
+	go func() { closed <- s.Close() }()
+	for !s.Closing() {
+		runtime.Gosched()
+	}
+	if err := s.Ping(t.Context()); !errors.Is(err, storage.ErrClosed) {
+		t.Errorf("Ping: got error %v, want %v", err, storage.ErrClosed)
+	}
+	select {
+	case err := <-committed:
+		t.Errorf("the commit was answered before: %v", err)
+	default:
+	}
+	if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(<-committed, <-closed); err != nil {
+		t.Error(err)
+	}
+}
+
 // Who holds a lock holds others up for no longer than the limit.
 func TestLocked(t *testing.T) {
 	address := postgrestest.URL(t)
@@ -190,6 +284,15 @@ type proxy struct {
 	commits atomic.Int64
 	// lose says what is lost: the "request" or the "answer" of a COMMIT.
 	lose atomic.Pointer[string]
+	// frozen is held for writing while nothing gets to the database.
+	frozen sync.RWMutex
+}
+
+// freeze lets nothing get to the database, though connections are taken, until thaw is
+// called: so is a server that has been stopped.
+func (p *proxy) freeze() (thaw func()) {
+	p.frozen.Lock()
+	return p.frozen.Unlock
 }
 
 func startProxy(t *testing.T, address string) *proxy {
@@ -250,6 +353,8 @@ func (p *proxy) pass(client, backend net.Conn) {
 		if err != nil {
 			return
 		}
+		p.frozen.RLock()
+		p.frozen.RUnlock() //nolint:staticcheck // it was waited for
 		if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) {
 			p.commits.Add(1)
 			switch *p.lose.Load() {

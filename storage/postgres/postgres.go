@@ -174,14 +174,27 @@ func (s *Store) Close() error {
 }
 
 // Ping implements storage.Store: the database answers, can be written to, and
-// has our tables.
+// has our tables. It takes no longer than pingLimit, also where the database has
+// stopped to answer.
 func (s *Store) Ping(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, pingLimit)
+	defer cancel()
+	deadline, _ := limited.Deadline()
+	work := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	}
 	var version int64
 	var readOnly string
-	err := s.read(ctx, func(ctx context.Context, q querier) error {
+	err := s.readWithin(limited, work, func(ctx context.Context, q querier) error {
 		return q.QueryRow(ctx, selectState).Scan(&version, &readOnly)
 	})
 	switch {
+	case err != nil && limited.Err() != nil:
+		s.pool.Reset() // who thaws may as well be another, behind the same address
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("no answer of the database in %s: %v", pingLimit, err) //nolint:errorlint // this is not the caller's context
 	case err != nil:
 		return err
 	case version != schema:
@@ -195,7 +208,9 @@ func (s *Store) Ping(ctx context.Context) error {
 // enter begins a call, unless the store is closed or ctx has ended. What it
 // returns ends the call.
 func (s *Store) enter(ctx context.Context) (leave func(), err error) {
-	s.open.RLock()
+	if !s.open.TryRLock() { // Close has it, or waits for it
+		return nil, storage.ErrClosed
+	}
 	if s.closed {
 		err = storage.ErrClosed
 	} else {

@@ -19,6 +19,9 @@ const (
 	// workLimit bounds what it does with the connection, waiting for locks
 	// included.
 	workLimit = 15 * time.Second
+	// pingLimit bounds Ping, all included. A database that is well answers in
+	// milliseconds, and who asks whether a replica is ready waits for a second or a few.
+	pingLimit = 1500 * time.Millisecond
 	// maxTries bounds how often a transaction is begun that others kept from its
 	// commit; maxPause is the longest pause between two tries.
 	maxTries = 30
@@ -58,6 +61,13 @@ func (s *Store) work(ctx context.Context) (context.Context, context.CancelFunc) 
 
 // read runs f, which changes nothing, again if the connection broke.
 func (s *Store) read(ctx context.Context, f func(context.Context, querier) error) error {
+	return s.readWithin(ctx, s.work, f)
+}
+
+// readWithin is read, with something else that bounds what is done with a connection.
+func (s *Store) readWithin(
+	ctx context.Context, work func(context.Context) (context.Context, context.CancelFunc), f func(context.Context, querier) error,
+) error {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -68,7 +78,7 @@ func (s *Store) read(ctx context.Context, f func(context.Context, querier) error
 		if err != nil {
 			return err
 		}
-		working, cancel := s.work(ctx)
+		working, cancel := work(ctx)
 		err = f(working, conn)
 		cancel()
 		conn.Release()
