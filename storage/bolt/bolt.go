@@ -49,6 +49,9 @@ type Store struct {
 
 	failed atomic.Pointer[failure] // nil: it can be written; see failure.go
 
+	began atomic.Pointer[time.Time] // when the transaction under way did, nil for none
+	asks  chan struct{}             // has room for one Ping; see ping.go
+
 	// open is held for reading by every call, so that Close, which wants it
 	// for writing, waits for those under way.
 	open      sync.RWMutex
@@ -79,6 +82,7 @@ func Open(path string, o *Options) (*Store, error) {
 		logger:  o.Logger,
 		queue:   make(chan *request),
 		written: make(chan struct{}),
+		asks:    make(chan struct{}, 1),
 		sweeper: cancel,
 	}
 	if s.logger == nil {
@@ -169,15 +173,3 @@ func (s *Store) Close() error {
 
 // Durable reports whether commits wait for the disk.
 func (s *Store) Durable() bool { return !s.db.NoSync }
-
-// Ping implements storage.Store: it reads the file, and knows whether it can still
-// be written.
-func (s *Store) Ping(ctx context.Context) error {
-	if err := s.broken(); err != nil {
-		return err
-	}
-	return s.view(ctx, func(t *tx) error {
-		_, err := schemaOf(t.Tx)
-		return err
-	})
-}

@@ -10,6 +10,7 @@
 //	prepare.go    what is done before the writer has the Changes
 //	writer.go     the one goroutine that writes, and how it groups commits
 //	failure.go    what becomes of the store when a write fails
+//	ping.go       whether it can serve, also when the disk hangs
 //	read.go       lookups
 //	sweep.go      removal of what has expired
 //	buckets.go    keys and values
@@ -102,7 +103,8 @@
 // A full disk costs the Changes that met it, and nothing else: the next ones may
 // find space. After any other failure of the disk, or one that left it open which
 // state the disk holds, the store writes no more until it is opened again: Commit
-// and Ping say so, reads go on. failure.go has the reasons.
+// and Ping say so, reads go on. failure.go has the reasons. While the disk hangs, Commit
+// waits for it. Ping does not, and says so after a few seconds (ping.go).
 //
 // # When a record cannot be read
 //

@@ -44,6 +44,15 @@ func (s *Store) Hold(ctx context.Context) (release func(), answer <-chan error) 
 	return func() { close(h.release) }, got
 }
 
+// Closing reports whether Close waits for a call to end.
+func (s *Store) Closing() bool {
+	if s.open.TryRLock() {
+		s.open.RUnlock()
+		return false
+	}
+	return true
+}
+
 // LimitFile keeps the file from growing beyond a size; 0 lifts the limit.
 func (s *Store) LimitFile(size int) { s.db.MaxSize = size }
 

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -64,6 +67,58 @@ func TestPanicInACommit(t *testing.T) {
 			s = reopen(t, path, nil)
 			holdsExchange(t, s, 0)
 			commit(t, s, exchange(1))
+		})
+	}
+}
+
+// TestPingWhileTheDiskHangs: Ping waits for no write, also where bbolt has its lock for it,
+// and is well again when the disk is.
+func TestPingWhileTheDiskHangs(t *testing.T) {
+	for name, meta := range map[string]bool{"data": false, "meta page": true} { // bbolt holds a lock there
+		t.Run(name, func(t *testing.T) {
+			const tooLong = 10 * time.Second
+			s, _ := openStore(t, nil)
+			hangs, goesOn := make(chan struct{}), make(chan struct{})
+			thaw := sync.OnceFunc(func() { close(goesOn) })
+			defer thaw()
+			var once sync.Once
+			repair := hook(meta, func(write func() error) error {
+				once.Do(func() { close(hangs) })
+				<-goesOn
+				return write()
+			})(t, s)
+			committed := make(chan error)
+			go func() { committed <- s.Commit(t.Context(), exchange(0)) }()
+			<-hangs
+			before := runtime.NumGoroutine()
+			for range 3 {
+				answer := make(chan error, 1)
+				go func() { answer <- s.Ping(t.Context()) }()
+				select {
+				case err := <-answer:
+					if (err != nil) != meta {
+						t.Errorf("Ping: %v", err)
+					}
+				case <-time.After(tooLong):
+					t.Fatalf("Ping has no answer in %s", tooLong)
+				}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 1)
+			defer cancel()
+			if err := s.Ping(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Ping with less time: %v", err)
+			}
+			if n := runtime.NumGoroutine() - before; n > 2 {
+				t.Errorf("%d goroutines more", n)
+			}
+			thaw()
+			if err := <-committed; err != nil {
+				t.Errorf("Commit: %v", err)
+			}
+			repair()
+			if err := s.Ping(t.Context()); err != nil {
+				t.Errorf("Ping afterwards: %v", err)
+			}
 		})
 	}
 }

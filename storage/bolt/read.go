@@ -16,7 +16,9 @@ import (
 
 // view runs f in a read transaction, on committed state.
 func (s *Store) view(ctx context.Context, f func(*tx) error) error {
-	s.open.RLock()
+	if !s.open.TryRLock() { // Close has it, or waits for it
+		return storage.ErrClosed
+	}
 	defer s.open.RUnlock()
 	if s.closed {
 		return storage.ErrClosed

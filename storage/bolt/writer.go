@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	bbolterrors "go.etcd.io/bbolt/errors"
 
@@ -34,7 +35,9 @@ type request struct {
 
 // submit hands work to the writer and waits for its answer.
 func (s *Store) submit(ctx context.Context, w work) error {
-	s.open.RLock()
+	if !s.open.TryRLock() { // Close has it, or waits for it
+		return storage.ErrClosed
+	}
 	defer s.open.RUnlock()
 	if s.closed {
 		return storage.ErrClosed
@@ -93,6 +96,9 @@ func (s *Store) transact(first *request) (batch []*request, err error) {
 	if err := s.broken(); err != nil {
 		return batch, err
 	}
+	began := time.Now()
+	s.began.Store(&began)
+	defer s.began.Store(nil)
 
 	// 1. Begin. What bbolt refuses here it refuses for ever.
 	var t tx
