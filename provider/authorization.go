@@ -51,6 +51,9 @@ type authorization struct {
 	// it asks for none or they cannot be.
 	acr string
 
+	// consent is nil until it is read.
+	consent *consentRead
+
 	// sessionState goes into the response; "" for none.
 	sessionState string
 }

@@ -135,6 +135,7 @@ func (p *Provider) grant(ctx context.Context, w http.ResponseWriter, r *http.Req
 // handler/openid), and collects what is to be stored.
 func (p *Provider) issue(ctx context.Context, a *authorization, session *ssoSession) (fosite.AuthorizeResponder, *grantSession, error) {
 	work := workFrom(ctx)
+	work.client = a.client
 	request, err := p.engineAuthorizeRequest(ctx, a)
 	if err != nil {
 		return nil, nil, err
@@ -202,7 +203,7 @@ func (p *Provider) needsConsent(ctx context.Context, a *authorization, session *
 	if a.client.SkipConsent {
 		return false, nil
 	}
-	consent, err := p.store.Consent(ctx, session.Subject, a.client.ID)
+	consent, err := p.allowedBefore(ctx, a, session.Subject)
 	if errors.Is(err, storage.ErrNotFound) {
 		return true, nil
 	}

@@ -73,8 +73,8 @@ func errNoDecision(arrived string) error {
 }
 
 func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request, in *interaction, session *ssoSession) {
-	allowed, err := p.allowedBefore(r.Context(), session.Subject, in.a.client.ID)
-	if err != nil {
+	allowed, err := p.allowedBefore(r.Context(), in.a, session.Subject)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		p.pageError(w, r, err)
 		return
 	}
@@ -101,13 +101,21 @@ func (p *Provider) consentLines(a *authorization, allowed storage.Consent) (line
 	return lines
 }
 
-// allowedBefore is what the user allowed the client before, possibly nothing.
-func (p *Provider) allowedBefore(ctx context.Context, subject, clientID string) (storage.Consent, error) {
-	consent, err := p.store.Consent(ctx, subject, clientID)
-	if errors.Is(err, storage.ErrNotFound) {
-		return storage.Consent{}, nil
+// consentRead is what the store said of a user's consent.
+type consentRead struct {
+	subject string
+	consent storage.Consent
+	err     error
+}
+
+// allowedBefore is what the user allowed the client before, or storage.ErrNotFound. It
+// is read once for a request.
+func (p *Provider) allowedBefore(ctx context.Context, a *authorization, subject string) (storage.Consent, error) {
+	if a.consent == nil || a.consent.subject != subject {
+		consent, err := p.store.Consent(ctx, subject, a.client.ID)
+		a.consent = &consentRead{subject, consent, err}
 	}
-	return consent, err
+	return a.consent.consent, a.consent.err
 }
 
 // claimAllowed reports whether a consent covers a claim, by its own name or by

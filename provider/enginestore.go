@@ -34,11 +34,24 @@ var (
 var errNotSupported = errors.New("the engine is not asked for this")
 
 func (s engineStore) GetClient(ctx context.Context, id string) (fosite.Client, error) {
-	c, err := s.p.engineClient(ctx, id)
+	c, err := s.client(ctx, id)
 	if err != nil {
 		return nil, err // not c: a nil *client is no nil interface
 	}
 	return c, nil
+}
+
+// client returns the client of the request's grant, read once.
+func (s engineStore) client(ctx context.Context, id string) (*client, error) {
+	work := workFrom(ctx)
+	if work.client == nil || work.client.ID != id {
+		c, err := s.p.namedClient(ctx, id, fosite.ErrNotFound)
+		if err != nil {
+			return nil, err
+		}
+		work.client = c
+	}
+	return work.client, nil
 }
 
 func (engineStore) ClientAssertionJWTValid(context.Context, string) error { return errNotSupported }
@@ -268,15 +281,10 @@ func (s engineStore) request(ctx context.Context, grant storage.Grant) (*fosite.
 	if !s.p.userRemains(grant) {
 		return nil, fosite.ErrNotFound
 	}
-	work := workFrom(ctx)
-	if work.client == nil || work.client.ID != grant.ClientID {
-		c, err := s.p.engineClient(ctx, grant.ClientID)
-		if err != nil {
-			return nil, err
-		}
-		work.client = c
+	c, err := s.client(ctx, grant.ClientID)
+	if err != nil {
+		return nil, err
 	}
-	c := work.client
 	scopes, audience := slices.Clip(c.stillAllowed(grant.Scopes)), slices.Clip(grant.Audience)
 	session := newGrantSession(grant, c.IDTokenSignedResponseAlg)
 	session.stored = true

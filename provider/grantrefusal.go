@@ -145,7 +145,10 @@ func (p *Provider) failedGrant(ctx context.Context, what string, req fosite.Acce
 	case grant.ClientID != id:
 		return unknownGrant(what, id, ofAnother)
 	}
-	if _, err := p.remainingParty(ctx, grant); errors.Is(err, storage.ErrNotFound) {
+	if !p.userRemains(grant) {
+		return userIsGone
+	}
+	if _, err := (engineStore{p}).client(ctx, grant.ClientID); errors.Is(err, fosite.ErrNotFound) {
 		return userIsGone
 	}
 	return check{}

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ory/fosite"
-
 	"github.com/oidclab/oidclab/storage"
 )
 
@@ -126,9 +124,4 @@ func (p *Provider) registeredClient(record storage.Client) (*client, error) {
 func (p *Provider) derivedSecret(clientID string, expires time.Time) string {
 	purpose := fmt.Sprintf("client secret %s %d", clientID, expires.Unix())
 	return base64.RawURLEncoding.EncodeToString(p.keys.derive(purpose))
-}
-
-// engineClient is the client of a grant, for fosite.
-func (p *Provider) engineClient(ctx context.Context, id string) (*client, error) {
-	return p.namedClient(ctx, id, fosite.ErrNotFound)
 }

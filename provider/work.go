@@ -30,8 +30,8 @@ type work struct {
 	// code is for; nil for all of it (RFC 8707 §2.2).
 	audience []string
 
-	// A request presents one code or refresh token, of a grant to one client. Nil
-	// until it is read.
+	// A request presents one code or refresh token, or asks for one, of a grant to one
+	// client. Nil until it is read.
 	presentedCode    *readOnce[storage.Code]
 	presentedRefresh *readOnce[storage.RefreshToken]
 	client           *client
