@@ -50,7 +50,7 @@ func (a *agent) signIn(authorize string) (string, error) {
 				return query, err
 			}
 		case status == http.StatusTooManyRequests, status >= 500:
-			return "", a.unexpected(a.where(), "")
+			return "", a.unexpected(a.where())
 		default:
 			if err := a.fill(); err != nil {
 				return "", err
@@ -120,11 +120,11 @@ func (a *agent) fill() error {
 	f, pressed := choose(findForms(a.response.Body()))
 	switch {
 	case f == nil && status >= 400, f != nil && !f.asksWho() && status >= 400:
-		return a.unexpected(a.where(), "")
+		return a.unexpected(a.where())
 	case f == nil:
-		return failf("no form at "+a.where(), "a page of %d bytes that a person without scripts could not leave", len(a.response.Body()))
+		return failf("no form at "+a.where(), "a page of %d bytes that a person without scripts could not leave%s", len(a.response.Body()), says(a.reason().words))
 	case f.password != "" && a.typed:
-		return failf("login refused", "the form is there again with status %d: is the password right?", status)
+		return failf("login refused", "is the password right? The form is there again with status %d%s", status, says(a.reason().alert))
 	}
 	a.typed = a.typed || f.password != ""
 	return a.submit(f, pressed)

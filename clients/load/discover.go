@@ -124,7 +124,7 @@ func (e *exchange) readJSON(ctx context.Context, where string, v any) error {
 		return fmt.Errorf("%w: %w", ErrDiscovery, err)
 	}
 	if e.response.StatusCode() != 200 {
-		return fmt.Errorf("%w: %s answers with status %d", ErrDiscovery, where, e.response.StatusCode())
+		return fmt.Errorf("%w: %s answers with status %d%s", ErrDiscovery, where, e.response.StatusCode(), says(e.reason().detail()))
 	}
 	if err := json.Unmarshal(e.response.Body(), v); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrDiscovery, where, err)

@@ -33,6 +33,7 @@
 //	discover.go  the metadata, and what the provider offers
 //	runner.go    many workers at once; worker.go is one of them
 //	tally.go     latencies and failures; failure.go names those
+//	reason.go    why the provider refused
 //	wire.go      the HTTP client
 //	limits.go    what the machine can do; sync*.go waits for the disk
 //	usage*.go    CPU time and memory; self*.go those of this process

@@ -32,7 +32,7 @@ func (w *worker) flow() (tokens, error) {
 	}
 
 	// 3. The authorization response. RFC 6749 §4.1.2, RFC 9207 §2.4.
-	code, err := w.op.checkResponse(query, state)
+	code, err := w.checkResponse(query, state)
 	if err != nil {
 		return tokens{}, err
 	}
@@ -56,7 +56,7 @@ func (w *worker) flow() (tokens, error) {
 }
 
 // checkResponse returns the code of an authorization response.
-func (p *remote) checkResponse(query, state string) (string, error) {
+func (w *worker) checkResponse(query, state string) (string, error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return "", failf("authorization response: malformed", "%v", err)
@@ -65,12 +65,12 @@ func (p *remote) checkResponse(query, state string) (string, error) {
 	switch {
 	case values.Get("state") != state:
 		return "", failf("authorization response: wrong state", "it is not the one of this flow")
-	case p.SendsIssuer && !given:
+	case w.op.SendsIssuer && !given:
 		return "", failf("authorization response: no iss", "the metadata promises it")
-	case given && iss[0] != p.Issuer:
-		return "", failf("authorization response: wrong iss", "expected %q, got %q", p.Issuer, iss[0])
+	case given && iss[0] != w.op.Issuer:
+		return "", failf("authorization response: wrong iss", "expected %q, got %q", w.op.Issuer, iss[0])
 	case values.Get("error") != "":
-		return "", failf("authorization refused: "+short(values.Get("error")), "%q", values.Get("error_description"))
+		return "", failf("authorization refused: "+w.short(values.Get("error")), "%s", w.plain(values.Get("error_description")))
 	case values.Get("code") == "":
 		return "", failf("authorization response: no code", "")
 	}
@@ -109,25 +109,5 @@ func (w *worker) post(endpoint, where string) error {
 	if w.response.StatusCode() == 200 {
 		return nil
 	}
-	var refusal struct { // RFC 6749 §5.2
-		Code        string `json:"error"`
-		Description string `json:"error_description"`
-	}
-	if json.Unmarshal(w.response.Body(), &refusal) != nil || refusal.Code == "" {
-		return w.unexpected(where, "")
-	}
-	return w.unexpected(where+": "+short(refusal.Code), refusal.Description)
-}
-
-// short bounds what comes from outside and becomes part of a failure's kind.
-func short(s string) string {
-	if len(s) > 40 {
-		s = s[:40]
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
+	return w.unexpected(where)
 }

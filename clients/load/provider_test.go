@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -52,12 +53,13 @@ func TestProviderRefuses(t *testing.T) {
 	op := providertest.Start(t, &providertest.Options{Users: []provider.User{{Username: "carol", Password: "carol", Claims: map[string]any{"sub": "c"}}}})
 	tests := []struct {
 		kind   string
+		first  string // how it begins
 		change func(*load.Config)
 	}{
-		{"login refused", func(c *load.Config) { c.Password = "wrong" }},
-		{"status 401 at token (code): invalid_client", func(c *load.Config) { c.ClientSecret = "wrong" }},
-		{"status 401 at token (code): invalid_client", func(c *load.Config) { c.AuthMethod = load.AuthPost }},
-		{"status 400 at GET /authorize", func(c *load.Config) { c.RedirectURI = "https://evil.example/" }},
+		{"login refused", "is the password right? The form is there again with status 401; it says: The username or the password is wrong.", func(c *load.Config) { c.Password = "wrong" }},
+		{"status 401 at token (code): invalid_client", "The client secret is wrong.", func(c *load.Config) { c.ClientSecret = "wrong" }},
+		{"status 401 at token (code): invalid_client", "The client did not authenticate by the method that it registered.", func(c *load.Config) { c.AuthMethod = load.AuthPost }},
+		{"status 400 at GET /authorize: invalid_request", "redirect_uri is not one that the client registered.", func(c *load.Config) { c.RedirectURI = "https://evil.example/" }},
 	}
 	for _, test := range tests {
 		cfg := atProvider(op)
@@ -65,7 +67,10 @@ func TestProviderRefuses(t *testing.T) {
 		test.change(&cfg)
 		flows := run(t, cfg).Results[0]
 		if flows.Done != 0 || len(flows.Failures) != 1 || flows.Failures[0].Kind != test.kind || flows.Failures[0].Count != 6 {
-			t.Errorf("want %s, got %d done and %+v", test.kind, flows.Done, flows.Failures)
+			t.Fatalf("want %s, got %d done and %+v", test.kind, flows.Done, flows.Failures)
+		}
+		if first := flows.Failures[0].First; !strings.HasPrefix(first, test.first) {
+			t.Errorf("%s: the first %q", test.kind, first)
 		}
 	}
 	op.SetDown(true)
