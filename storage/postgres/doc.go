@@ -16,6 +16,7 @@
 //	tables.go     the SQL that is alike for all tables
 //	values.go     columns
 //	migrate.go    the version of the tables, and the way from an older one
+//	version.go    what becomes of a store whose tables get another one
 //
 // # Table map
 //
@@ -61,6 +62,24 @@
 // transactions are SERIALIZABLE, and one that another has made impossible is tried
 // again. PostgreSQL could do the same, but tries again far more often, since it
 // notices what is read in pages and not in rows.
+//
+// # When a newer program comes
+//
+// Most upgrades leave the tables as they are: old replicas and new ones serve together,
+// and may be exchanged one by one. If the tables change, the first new replica changes
+// them when it starts, in one transaction. Commits that are under way end before, others
+// wait for it, and what they find is another version: the statements that are here are not
+// for these tables. From then on an old replica refuses every call, which the provider
+// answers with 503 and Retry-After, and Ping fails, so that the balancer sends nobody
+// there. New replicas serve meanwhile: to start enough of them at once, and to end the old
+// ones after, is the whole upgrade. There is no way back but the database's own, to an
+// older state. When Ping finds in it the version that the store knows, it serves again.
+//
+// No commit is made by old statements in new tables: it reads the version in its first
+// round trip, which also locks the table of the version until its end, against nobody but
+// a migration. The sweep asks as well. A lookup does not ask. It is refused as soon as
+// anything else has found out, KeysVersion, Ping or its own failure, and may until then
+// read what it still can.
 //
 // # When the database is not there
 //

@@ -36,6 +36,13 @@ func (s *Store) Query(ctx context.Context, sql string) (value string, err error)
 	return value, err
 }
 
+// RemoveExpired is the second half of a sweep, of one grant.
+func (s *Store) RemoveExpired(ctx context.Context, now time.Time, grantID string) (int, error) {
+	expired := make([][][]byte, len(tables))
+	expired[slices.Index(tables, grants)] = [][]byte{[]byte(grantID)}
+	return s.removeExpired(ctx, now, expired)
+}
+
 // Statements returns the statements that tables have in common.
 func Statements() (all []string) {
 	for _, t := range tables {

@@ -14,6 +14,7 @@ import (
 // found is what look found. Its rows stay as they are until the transaction
 // ends.
 type found struct {
+	version       int64      // of the tables
 	code, refresh *spendable // nil if not there
 	session, sid  bool       // what is required is there
 	grants        map[string]parent

@@ -94,10 +94,16 @@ func (s *Store) migrate(ctx context.Context) error {
 		}
 	}
 
-	// 3. From version to version.
+	// 3. From version to version. Commits that rely on the old one end first, and
+	//    those that come wait for the new one.
 	version, err := versionOf(ctx, tx.Conn())
 	if err != nil {
 		return err
+	}
+	if version < schema && !s.cockroach {
+		if err := run(ctx, tx, lockVersion); err != nil {
+			return err
+		}
 	}
 	for ; version < schema; version++ {
 		if err := migrateFrom(ctx, tx, version); err != nil {
@@ -157,13 +163,9 @@ func versionOf(ctx context.Context, conn *pgx.Conn) (version int64, err error) {
 	case errors.Is(err, pgx.ErrNoRows):
 		return 0, errors.New("the table oidclab_schema has no version: these are not tables of this program")
 	case err == nil && (version < 0 || version > schema):
-		err = errVersion(version)
+		err = versionError(version)
 	}
 	return version, err
-}
-
-func errVersion(version int64) error {
-	return fmt.Errorf("the tables were written by another version of the program (%d, this one knows %d)", version, schema)
 }
 
 // migrateFrom brings the tables from a version to the next.

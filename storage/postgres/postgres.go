@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -43,6 +44,8 @@ type Store struct {
 	// cockroach says that the database is CockroachDB: transactions are
 	// SERIALIZABLE, and there are no advisory locks.
 	cockroach bool
+	// foreign is nil while the tables have the version that we know.
+	foreign atomic.Pointer[versionError]
 	// workLimit bounds what a call does with a connection.
 	workLimit time.Duration
 
@@ -177,6 +180,11 @@ func (s *Store) Close() error {
 // has our tables. It takes no longer than pingLimit, also where the database has
 // stopped to answer.
 func (s *Store) Ping(ctx context.Context) error {
+	leave, err := s.enterAnyhow(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	limited, cancel := context.WithTimeout(ctx, pingLimit)
 	defer cancel()
 	deadline, _ := limited.Deadline()
@@ -185,7 +193,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	}
 	var version int64
 	var readOnly string
-	err := s.readWithin(limited, work, func(ctx context.Context, q querier) error {
+	err = s.readWithin(limited, work, func(ctx context.Context, q querier) error {
 		return q.QueryRow(ctx, selectState).Scan(&version, &readOnly)
 	})
 	switch {
@@ -195,19 +203,24 @@ func (s *Store) Ping(ctx context.Context) error {
 			return ctx.Err()
 		}
 		return fmt.Errorf("no answer of the database in %s: %v", pingLimit, err) //nolint:errorlint // this is not the caller's context
+	case errors.Is(err, pgx.ErrNoRows):
+		return s.note(ctx, 0)
 	case err != nil:
 		return err
-	case version != schema:
-		return errVersion(version)
-	case readOnly == "on":
+	}
+	if err := s.note(ctx, version); err != nil {
+		return err
+	}
+	s.noteOurs(ctx)
+	if readOnly == "on" {
 		return errors.New("the database is read-only")
 	}
 	return nil
 }
 
-// enter begins a call, unless the store is closed or ctx has ended. What it
+// enterAnyhow begins a call, unless the store is closed or ctx has ended. What it
 // returns ends the call.
-func (s *Store) enter(ctx context.Context) (leave func(), err error) {
+func (s *Store) enterAnyhow(ctx context.Context) (leave func(), err error) {
 	if !s.open.TryRLock() { // Close has it, or waits for it
 		return nil, storage.ErrClosed
 	}

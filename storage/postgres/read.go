@@ -204,7 +204,10 @@ func (s *Store) Keys(ctx context.Context) ([]storage.Key, error) {
 
 // KeysVersion implements storage.Store.
 func (s *Store) KeysVersion(ctx context.Context) (uint64, error) {
-	var n int64
-	err := s.row(ctx, keys, selectKeysVersion, nil, []any{&n})
+	var n, version int64
+	err := s.row(ctx, keys, selectKeysVersion, nil, []any{&n, &version})
+	if err == nil {
+		err = s.note(ctx, version)
+	}
 	return uint64(n), err //nolint:gosec // it only grows
 }

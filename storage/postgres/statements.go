@@ -29,7 +29,9 @@ const (
 	selectDeviceCode     = `SELECT record, decided, grant_id, used, polled FROM device_codes WHERE id = $1`
 	selectDeviceCodeOf   = `SELECT record, decided, grant_id, used, polled FROM device_codes WHERE user_code = $1`
 	selectKeys           = `SELECT record FROM keys`
-	selectKeysVersion    = `SELECT n FROM counters WHERE name = 'keys_version'`
+	// selectKeysVersion is asked for often, and tells at no cost of its own which version
+	// the tables have.
+	selectKeysVersion = `SELECT n, coalesce((SELECT version FROM oidclab_schema WHERE id = 1), 0) FROM counters WHERE name = 'keys_version'`
 )
 
 // What a commit looks at, and keeps as it is until it has ended.
@@ -82,6 +84,9 @@ const (
 	// changeTablesAtOnce is CockroachDB's alone.
 	changeTablesAtOnce = `SET autocommit_before_ddl = off`
 
+	// lockVersion waits for those who have read the version and not ended, and makes
+	// others wait. CockroachDB, which has no such locks, begins them again.
+	lockVersion   = `LOCK TABLE oidclab_schema IN ACCESS EXCLUSIVE MODE`
 	lockSchema    = `SELECT pg_advisory_xact_lock(7595426811)`
 	createVersion = `CREATE TABLE oidclab_schema (id INT8 PRIMARY KEY, version INT8 NOT NULL)`
 	insertVersion = `INSERT INTO oidclab_schema (id, version) VALUES (1, 0)`

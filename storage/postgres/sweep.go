@@ -50,6 +50,9 @@ func (s *Store) sweep(ctx context.Context, now time.Time, limit int) (found, rem
 	err = s.read(ctx, func(ctx context.Context, q querier) error {
 		clear(expired)
 		found = 0
+		if err := s.ask(ctx, q); err != nil {
+			return err
+		}
 		rows, err := q.Query(ctx, selectExpired, end(now), limit)
 		if err != nil {
 			return err
@@ -94,7 +97,7 @@ func (s *Store) removeExpired(ctx context.Context, now time.Time, expired [][][]
 	var batch pgx.Batch // which is a transaction by itself
 	for i, ids := range expired {
 		if len(ids) > 0 {
-			batch.Queue(tables[i].sweep, ids, end(now)).Exec(func(tag pgconn.CommandTag) error {
+			batch.Queue(tables[i].sweep, ids, end(now), schema).Exec(func(tag pgconn.CommandTag) error {
 				removed += int(tag.RowsAffected())
 				return nil
 			})

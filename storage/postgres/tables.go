@@ -14,7 +14,7 @@ type table struct {
 	// The statements that are alike for all tables; they take any number of rows.
 	insert, upsert, remove, existing string
 	// sweep removes those of the given rows that have expired and that nobody
-	// is working with.
+	// is working with, from tables of the given version.
 	sweep string
 	// selectOfGrant reads what comes of a grant, and the grant; lockOfGrant keeps
 	// both as they are.
@@ -62,7 +62,7 @@ func newTable(name, noun string, columns ...string) *table {
 		t.selectOfGrant = fmt.Sprintf("SELECT x.record, x.%s, g.record, g.revoked "+from, state, name)
 		t.lockOfGrant = fmt.Sprintf("SELECT x.%s, g.id, g.expires, g.revoked "+from+" FOR UPDATE", state, name)
 	}
-	t.sweep = fmt.Sprintf("DELETE FROM %[1]s WHERE id IN (SELECT id FROM %[1]s WHERE id = ANY($1) AND expires < $2 FOR UPDATE SKIP LOCKED)", name)
+	t.sweep = fmt.Sprintf("DELETE FROM %[1]s WHERE id IN (SELECT id FROM %[1]s WHERE id = ANY($1) AND expires < $2 FOR UPDATE SKIP LOCKED) AND $3 = ("+selectVersion+")", name)
 	return t
 }
 

@@ -61,25 +61,26 @@ func (s *Store) work(ctx context.Context) (context.Context, context.CancelFunc) 
 
 // read runs f, which changes nothing, again if the connection broke.
 func (s *Store) read(ctx context.Context, f func(context.Context, querier) error) error {
-	return s.readWithin(ctx, s.work, f)
-}
-
-// readWithin is read, with something else that bounds what is done with a connection.
-func (s *Store) readWithin(
-	ctx context.Context, work func(context.Context) (context.Context, context.CancelFunc), f func(context.Context, querier) error,
-) error {
 	leave, err := s.enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
+	return s.readWithin(ctx, s.work, f)
+}
+
+// readWithin is read of a call that has begun, with something else that bounds what is done
+// with a connection.
+func (s *Store) readWithin(
+	ctx context.Context, work func(context.Context) (context.Context, context.CancelFunc), f func(context.Context, querier) error,
+) error {
 	for lost := 0; ; {
 		conn, err := s.acquire(ctx)
 		if err != nil {
 			return err
 		}
 		working, cancel := work(ctx)
-		err = f(working, conn)
+		err = s.explained(working, conn, f(working, conn))
 		cancel()
 		conn.Release()
 		if err == nil || !isLost(err) {
@@ -156,6 +157,7 @@ func (s *Store) attempt(ctx context.Context, conn *pgxpool.Conn, w *commit) (nex
 		look.Queue(beginPostgres)
 		w.lookAtNames(&look)
 	}
+	look.Queue(selectVersion).Query(scanVersion(&w.version))
 	w.look(&look)
 	if err := conn.SendBatch(ctx, &look).Close(); err != nil {
 		rollBack(ctx, conn)
@@ -165,6 +167,10 @@ func (s *Store) attempt(ctx context.Context, conn *pgxpool.Conn, w *commit) (nex
 		case isLost(err):
 			return afterLoss, err
 		}
+		return done, s.explained(ctx, conn, err)
+	}
+	if err := s.note(ctx, w.version); err != nil {
+		rollBack(ctx, conn)
 		return done, err
 	}
 
