@@ -332,4 +332,15 @@ func TestReplaced(t *testing.T) {
 	if !bolt.Replaced(path, file) {
 		t.Error("not replaced afterwards")
 	}
+	anew, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer anew.Close()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if !bolt.Replaced(path, anew) {
+		t.Error("not replaced by nothing")
+	}
 }

@@ -52,6 +52,25 @@ func (s *Store) FailFlushes() (restore func() error, err error) {
 	return func() error { return errors.Join(syscall.Dup3(kept, fd, syscall.O_CLOEXEC), syscall.Close(kept)) }, nil
 }
 
+// LoseMetas puts zeros in the place of the meta pages. Who begins a transaction panics,
+// with a lock of bbolt's in hand.
+func (s *Store) LoseMetas() error {
+	_, err := s.file.WriteAt(make([]byte, 2*s.db.Info().PageSize), 0)
+	return err
+}
+
+// Settle is settle.
+var Settle = settle
+
+// MakeReady makes the store at path ready, with another file in the place of its own.
+func MakeReady(path string, o *Options, file *os.File) error {
+	db, _, err := openBolt(path, &bbolt.Options{NoSync: o.NoSync})
+	if err != nil {
+		return err
+	}
+	return errors.Join(makeReady(db, file, maxMove), db.Close())
+}
+
 // OpenWatched opens the file at path as Open does, and closes it. The way to the present
 // schema has small parts, and f decides about every write of it.
 func OpenWatched(path string, f func(offset int64, write func() error) error) error {
