@@ -51,6 +51,9 @@ func TestIssuedKey(t *testing.T) {
 			t.Errorf("%s: %x", kind, key)
 		}
 	}
+	if key := bolt.IssuedKey("grant", name[:12]); key[:6] != string(digest[:6]) { // the time and no more
+		t.Errorf("%s: %x", name[:12], key)
+	}
 	for _, id := range []string{"", "x", "a name without a time", "0123456789a", "\x00", "\x00\xff"} {
 		for _, kind := range []string{"code", "grant", "sid"} {
 			if key := bolt.IssuedKey(kind, id); key[7:] != id || key != bolt.IssuedKey(kind, id) {
