@@ -260,7 +260,7 @@ func (c *checker) issued(t *tx) error {
 
 // hasOf is has for a kind and a key that somebody else wrote.
 func (t *tx) hasOf(k kind, key []byte) bool {
-	return slices.Contains(everyKind, k) && len(key) > 0 && t.of(k) != nil && t.has(k, key)
+	return slices.Contains(everyKind, k) && t.of(k) != nil && t.has(k, key)
 }
 
 // placesOf returns the entries of a stored record, but for that in the expiry index.

@@ -99,6 +99,11 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			return tx.Bucket([]byte("issued")).Put(at, stored)
 		}
 	}
+	// sayMore gives an entry of an index a value that it does not have.
+	sayMore := func(tx *bbolt.Tx) error {
+		at, _ := firstIssued(tx, "sid")
+		return tx.Bucket([]byte("issued")).Put(at, []byte("more"))
+	}
 	removeFirst := func(bucket string) func(*bbolt.Tx) error {
 		return func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucket)).Delete(first(tx, bucket)) }
 	}
@@ -131,12 +136,13 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		want   string
 	}{
 		{"a record that is none", put("issued", bolt.IssuedKey("grant", "grant 0"), "{"), `grant "grant 0": stored grant: unexpected end of JSON input`},
+		{"a digest that can be read", put("once", strings.Repeat("d", 32), "{"), "identifier ZGRkZGRkZGRkZGRk…: "},
 		{"a packed record that is cut short", put("issued", bolt.IssuedKey("grant", "grant 0"), instant+"\x01x"), `grant "grant 0": stored grant:`},
 		{"a record under another key", put("client", "other", `{"ID":"client"}`), `client "client": it is stored as "other"`},
 		{"a record at another time", changeFirstIssued("grant", func(at, _ []byte) { at[0]++ }), "bucket issued: nobody knows what"},
 		{"a record of no kind", changeFirstIssued("grant", func(at, _ []byte) { at[6] = 0xff }), "bucket issued: nobody knows what"},
 		{"a record that is swept too early", changeFirstIssued("grant", func(_, stored []byte) { stored[7]-- }), `grant "grant 0": it is swept at another time than it expires`},
-		{"a code without its grant", removeFirstIssued("grant"), `code `},
+		{"a code without its grant", removeFirstIssued("grant"), "its grant is not there"},
 		{"a session that its name does not find", removeFirstIssued("sid"), "it is not in the index sid"},
 		{"a grant that its session does not find", removeFirstIssued("sessiongrant"), `grant "grant 0": it is not in the index sessiongrant`},
 		{"a device code that its user code does not find", removeFirst("usercode"), "it is not in the index usercode"},
@@ -147,9 +153,26 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		{"a record that expires before its span", func(tx *bbolt.Tx) error {
 			return moveBound(tx, func(bound []byte) { bound[7]++ })
 		}, "it is not in the index expiry"},
+		{"a span that is expected twice", func(tx *bbolt.Tx) error {
+			span, bound := firstIssued(tx, "span")
+			bound[7]--
+			return tx.Bucket([]byte("expiry")).Put(append(bound, span...), nil)
+		}, "index expiry: an entry without its record"},
+		{"an identifier that is expected twice", func(tx *bbolt.Tx) error {
+			cursor := tx.Bucket([]byte("expiry")).Cursor()
+			entry, _ := cursor.First()
+			for ; entry[12] != 9; entry, _ = cursor.Next() {
+			}
+			entry = bytes.Clone(entry)
+			entry[7]--
+			return tx.Bucket([]byte("expiry")).Put(entry, nil)
+		}, "index expiry: an entry without its record"},
 		{"a bound of another instant", changeFirstIssued("span", func(_, bound []byte) { bound[7]-- }), "it is not in the index expiry"},
 		{"a name of no session", removeFirstIssued("session"), "index sid: an entry without its record"},
+		{"an entry that says more", sayMore, "index sid: an entry without its record"},
+		{"a record whose entry says more", sayMore, "it is not in the index sid"},
 		{"a user code of no device", removeFirst("device"), "index usercode: an entry without its record"},
+		{"user codes without devices", func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("device")) }, "index usercode: an entry without its record"},
 		{"an expiry of nothing", put("expiry", instant+"\x09nobody", ""), "index expiry: an entry without its record"},
 		{"an expiry of no span", put("expiry", instant+"\x04nobod", ""), "index expiry: an entry without its record"},
 		{"an expiry of an issued record alone", put("expiry", instant+"\x04nobody", ""), "index expiry: an entry without its record"},
@@ -202,8 +225,8 @@ func TestCheckEndsSomewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if n := len(f.Check()); n != 101 {
-		t.Errorf("%d problems", n)
+	if problems := f.Check(); len(problems) != 101 || problems[100].Error() != "and more" {
+		t.Errorf("%d problems, the last %v", len(problems), problems[len(problems)-1])
 	}
 }
 
@@ -297,20 +320,22 @@ func TestInspectWhileOpen(t *testing.T) {
 }
 
 func TestInspectOlder(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "op.db")
-	writeFile(t, path, version1())
-	f, err := bolt.Inspect(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if problems := f.Check(); len(problems) > 0 || f.Schema != 1 {
-		t.Errorf("schema %d: %v", f.Schema, problems)
-	}
-	if stats, err := f.Stats(start); err != nil || stats.Schema != 1 || len(stats.Records) != 12 {
-		t.Errorf("Stats: %+v, %v", stats, err)
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
+	for schema, file := range map[int]map[string]map[string]string{1: version1(), 3: version3()} {
+		path := filepath.Join(t.TempDir(), "op.db")
+		writeFile(t, path, file)
+		f, err := bolt.Inspect(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if problems := f.Check(); len(problems) > 0 || f.Schema != schema {
+			t.Errorf("schema %d, want %d: %v", f.Schema, schema, problems)
+		}
+		if stats, err := f.Stats(start); err != nil || stats.Schema != schema || len(stats.Records) != 12 {
+			t.Errorf("Stats: %+v, %v", stats, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

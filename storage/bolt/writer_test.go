@@ -370,6 +370,10 @@ func TestRefusesWhatCannotBeWritten(t *testing.T) {
 			t.Errorf("%s: got error %v, want a refusal", name, err)
 		}
 	}
+	commit(t, s, storage.Changes{Keys: []storage.Key{{ID: long[:4096]}}})
+	if err := s.Commit(t.Context(), storage.Changes{Keys: []storage.Key{{ID: long[:4097]}}}); err == nil {
+		t.Error("key with an ID of 4097 bytes: no error")
+	}
 	commit(t, s, storage.Changes{
 		At: start, RevokeGrants: []string{long}, DeleteConsents: []storage.ConsentID{{Subject: long}}, DeleteKeys: []string{long},
 		SignOut: []string{long}, DeleteClients: []string{long},
