@@ -21,6 +21,9 @@ type form struct {
 	// username and password are the names of the fields to fill in; "" if there
 	// is none.
 	username, password string
+	// text is the place in fields of the text field that came last, and has no value, before
+	// the one for the password.
+	text int
 	// buttons are what can be pressed.
 	buttons []button
 }
@@ -55,19 +58,23 @@ type scanner struct {
 	forms  []form
 	open   *form   // the form that is being read
 	press  *button // the button whose text is being read
+	list   string  // the name of the list that is being read
+	first  bool    // its next option is the first one
+	write  *field  // the field whose text is being read
 }
 
 func (s *scanner) scan() []form {
 	for {
 		switch s.tokens.Next() {
 		case html.ErrorToken: // the end of the page
+			for i := range s.forms {
+				s.forms[i].takeText()
+			}
 			return s.forms
 		case html.StartTagToken, html.SelfClosingTagToken:
 			s.start()
 		case html.TextToken:
-			if s.press != nil {
-				s.press.words += " " + string(s.tokens.Text())
-			}
+			s.text(string(s.tokens.Text()))
 		case html.EndTagToken:
 			s.end()
 		}
@@ -81,6 +88,10 @@ func (s *scanner) start() {
 		a := s.attributes(more)
 		s.forms = append(s.forms, form{action: a.action, get: !strings.EqualFold(a.method, "post")})
 		s.open = &s.forms[len(s.forms)-1]
+	case "select", "option", "textarea":
+		if s.open != nil {
+			s.chosen(tag, s.attributes(more))
+		}
 	case "input", "button":
 		if s.open == nil {
 			return
@@ -98,9 +109,50 @@ func (s *scanner) end() {
 	name, _ := s.tokens.TagName()
 	switch string(name) {
 	case "form":
-		s.open, s.press = nil, nil
+		s.open, s.press, s.write, s.list = nil, nil, nil, ""
 	case "button":
 		s.press = nil
+	case "select":
+		s.list = ""
+	case "textarea":
+		s.write = nil
+	}
+}
+
+func (s *scanner) text(text string) {
+	switch {
+	case s.press != nil:
+		s.press.words += " " + text
+	case s.write != nil && s.list != "":
+		s.write.value += strings.TrimSpace(text)
+	case s.write != nil:
+		s.write.value += text
+	}
+}
+
+// chosen notes what lists and texts of several lines hold already: of a list the option
+// that is selected, or else the first one.
+func (s *scanner) chosen(tag string, a attributes) {
+	f := s.open
+	s.write = nil
+	switch {
+	case a.disabled, tag == "option" && s.list == "", tag != "option" && a.name == "":
+		return
+	case tag == "select":
+		s.list, s.first = a.name, true
+		return
+	case tag == "textarea":
+		f.fields = append(f.fields, field{name: a.name})
+	case s.first:
+		f.fields = append(f.fields, field{s.list, a.value})
+		s.first = false
+	case a.selected:
+		f.fields[len(f.fields)-1].value = a.value
+	default:
+		return
+	}
+	if !a.valued { // then it is what stands inside
+		s.write = &f.fields[len(f.fields)-1]
 	}
 }
 
@@ -118,7 +170,7 @@ func (s *scanner) button(tag string, a attributes) {
 // attributes are those of a tag that matter here.
 type attributes struct {
 	action, method, kind, name, value, id, complete string
-	checked, disabled                               bool
+	checked, disabled, selected, valued             bool
 }
 
 func (s *scanner) attributes(more bool) attributes {
@@ -136,7 +188,7 @@ func (s *scanner) attributes(more bool) attributes {
 		case "name":
 			a.name = string(value)
 		case "value":
-			a.value = string(value)
+			a.value, a.valued = string(value), true
 		case "id":
 			a.id = string(value)
 		case "autocomplete":
@@ -145,6 +197,8 @@ func (s *scanner) attributes(more bool) attributes {
 			a.checked = true
 		case "disabled":
 			a.disabled = true
+		case "selected":
+			a.selected = true
 		}
 	}
 	return a
@@ -178,8 +232,20 @@ func (f *form) input(a attributes) {
 			f.username = a.name
 			return
 		}
+		if f.password == "" && a.value == "" {
+			f.text = len(f.fields) + 1
+		}
 	}
 	f.fields = append(f.fields, field{a.name, a.value})
+}
+
+// takeText makes the empty text field before the password the username's, if none looks
+// like it: what else would stand there?
+func (f *form) takeText() {
+	if f.username == "" && f.password != "" && f.text > 0 {
+		f.username = f.fields[f.text-1].name
+		f.fields = slices.Delete(f.fields, f.text-1, f.text)
+	}
 }
 
 func looksLikeUsername(a attributes) bool {

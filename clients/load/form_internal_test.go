@@ -24,8 +24,13 @@ const (
 	keycloakConsent = `<form action="/consent" method="POST"><input type="hidden" name="code" value="no-thing">
 		<input name="cancel" id="kc-cancel" type="submit" value="No"/><input name="accept" id="kc-login" type="submit" value="Yes"/></form>`
 	nodeConsent = `<form autocomplete="off" action="/interaction/a" method="post"><input type="hidden" name="prompt" value="consent"/><button autofocus type="submit">Continue</button></form>`
-	emailFirst  = `<form method="post" action="/identify"><input name="identifier" autocomplete="username"><button>Next</button></form>`
-	inScript    = `<script>document.write("<form method='post'>")</script><FORM method=POST action=/go><INPUT type=password name=pw><INPUT name=mail></FORM>`
+	otherNames  = `<form method="post" action="/in"><input name="uid" type="text"><input name="tenant" value="a"><input type="password" name="pin">
+		<select name="region"><option value="eu">Europe<option value="us" selected>America</option></select><select name="zone"><option disabled>-</option><option> North </option><option>South</option></select>
+		<textarea name="note">two
+lines</textarea><select name="empty"></select><select disabled name="off"><option>x</option></select><input name="otp"><button>Go</button></form>`
+	nameLater  = `<form method="post"><input name="tenant"><input type="password" name="pin"><input name="user"></form>`
+	emailFirst = `<form method="post" action="/identify"><input name="identifier" autocomplete="username"><button>Next</button></form>`
+	inScript   = `<script>document.write("<form method='post'>")</script><FORM method=POST action=/go><INPUT type=password name=pw><INPUT name=mail></FORM>`
 )
 
 func TestForms(t *testing.T) {
@@ -42,6 +47,8 @@ func TestForms(t *testing.T) {
 		{"Keycloak", keycloakLogin, "username", "password", "credentialId=", "login="},
 		{"Keycloak's consent", keycloakConsent, "", "", "code=no-thing", "accept=Yes"},
 		{"node-oidc-provider's consent", nodeConsent, "", "", "prompt=consent", ""},
+		{"names of its own", otherNames, "uid", "pin", "tenant=a region=us zone=North note=two\nlines otp=", ""},
+		{"the name last", nameLater, "user", "pin", "tenant=", ""},
 		{"the name first", emailFirst, "identifier", "", "", ""},
 		{"a form in a script", inScript, "mail", "pw", "", ""},
 	}
