@@ -24,7 +24,7 @@
 //
 // # Reading order
 //
-//	load.go      Config and Run
+//	load.go      Config and Run; config.go: what of it cannot be run
 //	flow.go      one flow: the steps
 //	grants.go    the other operations
 //	agent.go     the browser's part: cookies, redirects, forms

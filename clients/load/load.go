@@ -1,16 +1,11 @@
 package load
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
-	"net/url"
 	"runtime"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -41,8 +36,8 @@ const (
 	AuthNone  = "none"
 )
 
-// Config says what to run and where. Issuer, ClientID, RedirectURI, Username,
-// and Concurrency are required, and a positive Duration or Flows.
+// Config says what to run and where. Issuer, ClientID, RedirectURI and Concurrency are required, and a positive Duration or Flows. Where users sign in,
+// Username is, too, and "openid" among the Scopes.
 type Config struct {
 	// Issuer is the provider's identifier.
 	Issuer string
@@ -94,8 +89,8 @@ type Config struct {
 var (
 	// ErrDiscovery says that the provider's metadata or keys are unusable.
 	ErrDiscovery = errors.New("discovery")
-	// ErrConfig says that the configuration is.
-	ErrConfig = errors.New("the configuration is incomplete")
+	// ErrConfig says that the configuration is. Each such error is a ConfigError.
+	ErrConfig = errors.New("configuration")
 	// ErrStopped says that the run ended before there was anything to report.
 	ErrStopped = errors.New("stopped before anything was measured")
 	// ErrNotOffered says that the provider does not do what was asked for by name.
@@ -159,55 +154,4 @@ func (cfg *Config) atOnce(operation Operation) int {
 		return cfg.Concurrency
 	}
 	return cfg.TokenConcurrency
-}
-
-// maxConcurrency bounds how many workers there are: each has a connection, and
-// there are not many more ports to one address.
-const maxConcurrency = 1 << 14
-
-// checkIssuer refuses what no provider can be called. OIDC Discovery 1.0 §3, but for
-// http, which is for this machine.
-func (cfg *Config) checkIssuer() error {
-	if cfg.Issuer == "" {
-		return fmt.Errorf("%w: no issuer", ErrConfig)
-	}
-	u, err := url.Parse(cfg.Issuer)
-	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%w: the issuer must be an http or https URL without user and password", ErrConfig)
-	}
-	return nil
-}
-
-func (cfg *Config) check() error {
-	if err := cfg.checkIssuer(); err != nil {
-		return err
-	}
-	switch {
-	case cfg.ClientID == "":
-		return fmt.Errorf("%w: no client", ErrConfig)
-	case cfg.RedirectURI == "":
-		return fmt.Errorf("%w: no redirect URI", ErrConfig)
-	case cfg.LimitTime < 0, cfg.Timeout < 0, cfg.ProgressEvery < 0, cfg.Warmup < 0:
-		return fmt.Errorf("%w: a time is negative", ErrConfig)
-	case cfg.Concurrency < 1, cfg.TokenConcurrency < 0:
-		return fmt.Errorf("%w: the concurrency is at least 1", ErrConfig)
-	case max(cfg.Concurrency, cfg.TokenConcurrency) > maxConcurrency:
-		return fmt.Errorf("%w: the concurrency is at most %d", ErrConfig, maxConcurrency)
-	case cfg.Flows < 0:
-		return fmt.Errorf("%w: the number of flows is negative", ErrConfig)
-	case cfg.Duration <= 0 && (cfg.Flows <= 0 || !slices.Equal(cfg.Operations, []Operation{Flows})):
-		return fmt.Errorf("%w: it does not say how long to measure", ErrConfig)
-	case !slices.Contains([]string{AuthBasic, AuthPost, AuthNone}, cfg.AuthMethod):
-		return fmt.Errorf("%w: %q is no way for a client to authenticate: %s", ErrConfig, cfg.AuthMethod,
-			strings.Join([]string{AuthBasic, AuthPost, AuthNone}, ", "))
-	}
-	for _, operation := range cfg.Operations {
-		if !slices.Contains(Operations(), operation) {
-			return fmt.Errorf("%w: %q is no operation: %q", ErrConfig, operation, Operations())
-		}
-	}
-	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
-	cfg.ProgressEvery = cmp.Or(cfg.ProgressEvery, 5*time.Second)
-	cfg.LimitTime = cmp.Or(cfg.LimitTime, 400*time.Millisecond)
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -373,6 +374,10 @@ func TestConfigIsChecked(t *testing.T) {
 		"no issuer":         func(c *load.Config) { c.Issuer = "" },
 		"issuer of no web":  func(c *load.Config) { c.Issuer = "ftp://op.example" },
 		"issuer, secret":    func(c *load.Config) { c.Issuer = strings.Replace(c.Issuer, "://", "://user:s3cret@", 1) },
+		"issuer, query":     func(c *load.Config) { c.Issuer += "?tenant=a" },
+		"issuer, fragment":  func(c *load.Config) { c.Issuer += "#a" },
+		"no user":           func(c *load.Config) { c.Username = "" },
+		"no openid":         func(c *load.Config) { c.Scopes = []string{"email"} },
 		"no client":         func(c *load.Config) { c.ClientID = "" },
 		"no redirect URI":   func(c *load.Config) { c.RedirectURI = "" },
 		"no worker":         func(c *load.Config) { c.Concurrency = 0 },
@@ -388,8 +393,11 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		cfg := good
 		change(&cfg)
-		if _, err := load.Run(t.Context(), cfg); !errors.Is(err, load.ErrConfig) || strings.Contains(err.Error(), "s3cret") {
+		_, err := load.Run(t.Context(), cfg)
+		if wrong, ok := errors.AsType[*load.ConfigError](err); !ok || !errors.Is(err, load.ErrConfig) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", name, err)
+		} else if !reflect.ValueOf(cfg).FieldByName(wrong.Field).IsValid() {
+			t.Errorf("%s: there is no field %s", name, wrong.Field)
 		}
 	}
 }

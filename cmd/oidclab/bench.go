@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func newBench() *cobra.Command {
 			o.cfg.Progress, o.cfg.Terminal = cmd.ErrOrStderr(), isTerminal(os.Stderr)
 			report, err := load.Run(ctx, o.cfg)
 			if err != nil {
-				return err
+				return whatToDo(err)
 			}
 			return o.print(cmd.OutOrStdout(), report)
 		},
@@ -79,6 +80,21 @@ func newBench() *cobra.Command {
 	return cmd
 }
 
+// flagOf is the flag for a field of the configuration.
+var flagOf = map[string]string{
+	"Issuer": "issuer", "ClientID": "client-id", "AuthMethod": "client-auth", "RedirectURI": "redirect-uri", "Username": "username",
+	"Scopes": "scope", "Operations": "only", "Flows": "flows", "Duration": "duration", "Warmup": "warmup", "Timeout": "timeout",
+	"LimitTime": "limit-time", "ProgressEvery": "progress", "Concurrency": "concurrency", "TokenConcurrency": "token-concurrency",
+}
+
+// whatToDo names the flag that an error is about.
+func whatToDo(err error) error {
+	if wrong, ok := errors.AsType[*load.ConfigError](err); ok {
+		return fmt.Errorf("--%s %s", flagOf[wrong.Field], wrong.Problem)
+	}
+	return err
+}
+
 // print tells what was measured, and whether all went well.
 func (o *benchOptions) print(w io.Writer, report *load.Report) error {
 	if o.json {
@@ -103,7 +119,9 @@ func (o *benchOptions) print(w io.Writer, report *load.Report) error {
 func (o *benchOptions) prepare() error {
 	o.cfg.Scopes = strings.Fields(o.scope)
 	for _, name := range o.only {
-		o.cfg.Operations = append(o.cfg.Operations, load.Operation(name))
+		if operation := load.Operation(name); !slices.Contains(o.cfg.Operations, operation) {
+			o.cfg.Operations = append(o.cfg.Operations, operation)
+		}
 	}
 	// The server is probably on this machine, and needs the rest of it: use half of
 	// the processors, and memory rather than time, unless Go's own variables say else.
