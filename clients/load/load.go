@@ -62,7 +62,8 @@ type Config struct {
 	// Concurrency is how many flows run at once, TokenConcurrency how many of the
 	// other operations; zero means as many.
 	Concurrency, TokenConcurrency int
-	// Timeout bounds each exchange; zero means 10 s.
+	// Timeout bounds each exchange; zero means 10 s. Where nothing has succeeded for as
+	// long, the operation ends.
 	Timeout time.Duration
 
 	// TLS is for https; nil means the system's authorities.

@@ -32,6 +32,8 @@ type Result struct {
 	P95         time.Duration `json:"p95_ns"`
 	P99         time.Duration `json:"p99_ns"`
 	Max         time.Duration `json:"max_ns"`
+	// GaveUp says that it ended before its time, because nothing succeeded any more.
+	GaveUp bool `json:"gave_up,omitempty"`
 	// Exchanges are how many HTTP exchanges one operation took.
 	Exchanges float64 `json:"exchanges"`
 	// ServerCPU and ClientCPU are the CPU time of one operation; zero if unknown.

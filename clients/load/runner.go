@@ -52,7 +52,7 @@ func (r *runner) run(ctx context.Context, operation Operation) *Result {
 	signature := make(chan time.Duration, 1)
 	go func() { signature <- underLoad(measuring, r.sign) }()
 	start := time.Now()
-	r.work(ctx, operation, workers, 0)
+	gaveUp := r.work(ctx, operation, workers, 0)
 	elapsed := time.Since(start)
 	server, client := serverUsage(r.cfg.ServerPID).since(before), selfUsage().since(self)
 	measured()
@@ -63,6 +63,7 @@ func (r *runner) run(ctx context.Context, operation Operation) *Result {
 		exchanges += w.exchanges
 	}
 	result := newResult(operation, len(workers), elapsed, total)
+	result.GaveUp = gaveUp
 	result.perOperation(server, client, exchanges)
 	result.RSA = <-signature
 	return result
@@ -74,17 +75,45 @@ type phase struct {
 	run       context.Context // of all phases
 	stop      context.CancelFunc
 	limit     int64 // how many to run; 0 means any number
-	patience  int64 // how many may fail before one succeeds
+	// patience is how many may fail one after the other, and futile for how long, once one
+	// has succeeded, until the rest is not tried: the provider is gone, and this is no load.
+	patience int64
+	futile   time.Duration
 
 	begun, done, failed atomic.Int64
+	inRow               atomic.Int64 // failures since one succeeded
+	failing             atomic.Int64 // when the first of those was, in nanoseconds
+	gaveUp              atomic.Bool
+}
+
+// succeed counts one that succeeded.
+func (p *phase) succeed() {
+	p.done.Add(1)
+	if p.inRow.Load() > 0 {
+		p.inRow.Store(0)
+	}
+}
+
+// fail counts one that failed, and ends the phase if it is hopeless.
+func (p *phase) fail() {
+	p.failed.Add(1)
+	now := time.Now().UnixNano()
+	row := p.inRow.Add(1)
+	if row == 1 {
+		p.failing.Store(now)
+	}
+	if row >= p.patience && (p.done.Load() == 0 || now-p.failing.Load() >= int64(p.futile)) {
+		p.gaveUp.Store(true)
+		p.stop()
+	}
 }
 
 // work lets the workers work for a while: for the warm-up, or for as long or as
-// often as the configuration says.
-func (r *runner) work(run context.Context, operation Operation, workers []*worker, warmup time.Duration) {
+// often as the configuration says. It reports whether it gave up before that.
+func (r *runner) work(run context.Context, operation Operation, workers []*worker, warmup time.Duration) (gaveUp bool) {
 	ctx, stop := context.WithCancel(run)
 	defer stop()
-	p := &phase{operation: operation, run: run, stop: stop, patience: max(20, 2*int64(len(workers)))}
+	p := &phase{operation: operation, run: run, stop: stop, patience: max(20, 2*int64(len(workers))), futile: r.cfg.Timeout}
 	if warmup == 0 && operation == Flows && r.cfg.Flows > 0 {
 		p.limit = int64(r.cfg.Flows)
 	} else {
@@ -107,6 +136,7 @@ func (r *runner) work(run context.Context, operation Operation, workers []*worke
 	group.Wait()
 	p.stop()
 	<-reported
+	return p.gaveUp.Load()
 }
 
 // loop is one worker at work.
@@ -122,15 +152,13 @@ func (p *phase) loop(ctx context.Context, w *worker) {
 		}
 		if err == nil {
 			w.tally.latencies.record(time.Since(start))
-			p.done.Add(1)
+			p.succeed()
 			continue
 		}
 		if p.run.Err() != nil {
 			return // it was cut off
 		}
 		w.tally.fail(err)
-		if failed := p.failed.Add(1); failed >= p.patience && p.done.Load() == 0 {
-			p.stop() // whatever this is, it is not load
-		}
+		p.fail()
 	}
 }

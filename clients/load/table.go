@@ -55,6 +55,9 @@ func (r *Report) writeLimits(w io.Writer) error {
 // writeProblems tells what failed, what was not offered, and what was cut short.
 func (r *Report) writeProblems(w io.Writer) error {
 	for _, x := range r.Results {
+		if x.GaveUp {
+			fmt.Fprintf(w, "\n%s: ended after %s, because nothing succeeded any more\n", x.Operation, x.Elapsed.Round(100*time.Millisecond))
+		}
 		for _, f := range x.Failures {
 			fmt.Fprintf(w, "\n%s: %d × %s\n", x.Operation, f.Count, printable(f.Kind))
 			if f.First != "" {

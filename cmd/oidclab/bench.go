@@ -68,7 +68,7 @@ func newBench() *cobra.Command {
 	flags.DurationVar(&o.cfg.Warmup, "warmup", time.Second, "run each operation for this time before it is measured")
 	flags.IntVar(&o.cfg.Concurrency, "concurrency", 16, "run this many flows at once")
 	flags.IntVar(&o.cfg.TokenConcurrency, "token-concurrency", 64, "run this many of the other operations at once")
-	flags.DurationVar(&o.cfg.Timeout, "timeout", 10*time.Second, "count an exchange as failed after this time")
+	flags.DurationVar(&o.cfg.Timeout, "timeout", 10*time.Second, "count an exchange as failed after this time; an operation ends where nothing has succeeded for as long")
 	flags.IntVar(&o.cfg.ServerPID, "server-pid", 0, "read the CPU time and memory of the server with this process `ID` (Linux)")
 	flags.DurationVar(&o.cfg.LimitTime, "limit-time", 400*time.Millisecond, "measure each limit of this machine for this time")
 	flags.StringVar(&o.cfg.Dir, "dir", "", "measure a synced write in this `DIR` (default: the one for temporary files)")
