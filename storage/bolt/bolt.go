@@ -110,14 +110,21 @@ func openFile(path string, o *Options) (*bbolt.DB, *os.File, error) {
 	return db, file, nil
 }
 
-// makeReady brings an open file up to date, a part of it at a time, and makes sure of what
-// the disk has.
+// makeReady makes sure of what the disk has, and brings an open file up to date, a part of it
+// at a time. In this order: the first transaction writes where only the state before the
+// last one is, which may be what the disk has until then.
 func makeReady(db *bbolt.DB, file *os.File, part int64) error {
 	return recovered(func() error {
-		if err := initialise(db, part); err != nil || db.NoSync {
+		version, err := knownSchema(db)
+		if err != nil {
 			return err
 		}
-		return settle(file, db.Info().PageSize)
+		if !db.NoSync {
+			if err := settle(file, db.Info().PageSize); err != nil {
+				return err
+			}
+		}
+		return initialise(db, version, part)
 	})
 }
 

@@ -69,7 +69,9 @@
 // above, with the identifier as the key, and every record an entry in the expiry index.
 // To bring a file up to version 6 takes many transactions, lest all of it be in memory.
 // What they make is in one more bucket, migration, until the last one: a file that has
-// this bucket is one of version 5, and whoever opens it next begins anew.
+// this bucket is one of version 5, and whoever opens it next begins anew. So each of them
+// leaves a file that is whole by itself, and of a power failure in their midst nothing has
+// to be said but what bbolt promises of each: the file is as before it, or as after it.
 //
 // The numbers stand there so that they need not be found out: how many clients
 // there are, at each registration, and whether the keys have changed, at each

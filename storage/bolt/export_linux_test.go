@@ -15,19 +15,36 @@ import (
 func (s *Store) OnWrite(f func(offset int64, write func() error) error) { onWrite(s.db, s.file, f) }
 
 func onWrite(db *bbolt.DB, file *os.File, f func(offset int64, write func() error) error) {
-	field := reflect.ValueOf(db).Elem().FieldByName("ops").FieldByName("writeAt")
-	hook := (*func([]byte, int64) (int, error))(field.Addr().UnsafePointer())
-	*hook = file.WriteAt
 	if f == nil {
+		onWriteOf(db, file.WriteAt)
 		return
 	}
-	*hook = func(b []byte, offset int64) (n int, err error) {
+	onWriteOf(db, func(b []byte, offset int64) (n int, err error) {
 		err = f(offset, func() error {
 			n, err = file.WriteAt(b, offset)
 			return err
 		})
 		return n, err
+	})
+}
+
+// onWriteOf puts a function in the place of the one that bbolt writes with.
+func onWriteOf(db *bbolt.DB, write func(b []byte, offset int64) (int, error)) {
+	field := reflect.ValueOf(db).Elem().FieldByName("ops").FieldByName("writeAt")
+	*(*func([]byte, int64) (int, error))(field.Addr().UnsafePointer()) = write
+}
+
+// OpenRecorded is OpenWatched for who wants to see what is written, before it is.
+func OpenRecorded(path string, f func(offset int64, b []byte)) error {
+	db, file, err := openBolt(path, &bbolt.Options{})
+	if err != nil {
+		return err
 	}
+	onWriteOf(db, func(b []byte, offset int64) (int, error) {
+		f(offset, b)
+		return file.WriteAt(b, offset)
+	})
+	return errors.Join(makeReady(db, file, SmallPart), db.Close())
 }
 
 // SmallPart is a part of the way to the present schema that makes a small file have many.

@@ -94,20 +94,21 @@ func (t *tx) create(kinds ...kind) error {
 	return nil
 }
 
-// initialise lays out a new file, brings an old one up to date, and refuses
-// one that is not ours to read.
-func initialise(db *bbolt.DB, part int64) error {
-	version := 0
-	err := db.View(func(t *bbolt.Tx) (err error) {
+// knownSchema returns the version of a file, and refuses one that is not ours to read.
+func knownSchema(db *bbolt.DB) (version int, err error) {
+	err = db.View(func(t *bbolt.Tx) (err error) {
 		version, err = schemaOf(t)
 		return err
 	})
-	switch {
-	case err != nil:
-		return err
-	case version > Schema:
-		return newerSchema(version)
-	case version == Schema:
+	if err == nil && version > Schema {
+		err = newerSchema(version)
+	}
+	return version, err
+}
+
+// initialise lays out a new file, and brings an old one up to date.
+func initialise(db *bbolt.DB, version int, part int64) error {
+	if version == Schema {
 		return nil
 	}
 	if err := bringUpToDate(db, version, part); err != nil {
