@@ -92,6 +92,5 @@
 // spent, never doubled.
 //
 // Where the database does not answer, calls wait for a while (transact.go), and Ping
-// for a shorter one. Ping then gives up all connections: those that take their place
-// find the database that is there by then.
+// for a shorter one.
 package postgres

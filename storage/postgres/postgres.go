@@ -198,7 +198,6 @@ func (s *Store) Ping(ctx context.Context) error {
 	})
 	switch {
 	case err != nil && limited.Err() != nil:
-		s.pool.Reset() // who thaws may as well be another, behind the same address
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
