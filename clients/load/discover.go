@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/valyala/fasthttp"
 )
 
 // metadata is what the run needs of the provider's metadata (OIDC Discovery 1.0
@@ -122,6 +123,9 @@ func (e *exchange) readJSON(ctx context.Context, where string, v any) error {
 	e.begin("GET", where)
 	if err := e.do(where); err != nil {
 		return fmt.Errorf("%w: %w", ErrDiscovery, err)
+	}
+	if to := e.response.Header.Peek(fasthttp.HeaderLocation); len(to) > 0 && e.response.StatusCode()/100 == 3 {
+		return fmt.Errorf("%w: %s leads to %q, which is not followed: name the provider by its own issuer", ErrDiscovery, where, to)
 	}
 	if e.response.StatusCode() != 200 {
 		return fmt.Errorf("%w: %s answers with status %d%s", ErrDiscovery, where, e.response.StatusCode(), says(e.reason().detail()))

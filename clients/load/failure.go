@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -15,6 +16,7 @@ import (
 type Failure struct {
 	Kind   string
 	Detail string
+	cause  error
 }
 
 func (f *Failure) Error() string {
@@ -24,20 +26,25 @@ func (f *Failure) Error() string {
 	return f.Kind + ": " + f.Detail
 }
 
+// Unwrap is the error of an exchange that brought no answer, or nil.
+func (f *Failure) Unwrap() error { return f.cause }
+
 func failf(kind, format string, args ...any) error {
 	return &Failure{Kind: kind, Detail: fmt.Sprintf(format, args...)}
 }
 
-// kindOf names what went wrong in an exchange that brought no answer.
-func kindOf(err error) string {
+// noAnswer is the failure of an exchange that brought none.
+func noAnswer(where string, err error, timeout time.Duration) error {
+	kind, detail := "exchange failed", err.Error()
+	var network net.Error
 	switch {
-	case errors.Is(err, fasthttp.ErrTimeout), errors.Is(err, fasthttp.ErrDialTimeout):
-		return "no answer in time"
+	case errors.Is(err, fasthttp.ErrTimeout), errors.Is(err, fasthttp.ErrDialTimeout), errors.As(err, &network) && network.Timeout():
+		kind, detail = "no answer in time", fmt.Sprintf("within %s", timeout)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused"
+		kind = "connection refused"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.Is(err, io.EOF), errors.Is(err, fasthttp.ErrConnectionClosed), errors.Is(err, net.ErrClosed):
-		return "connection closed"
+		kind, detail = "connection closed", "by the server, in the place of an answer"
 	}
-	return "exchange failed"
+	return &Failure{Kind: kind + " at " + where, Detail: detail, cause: err}
 }

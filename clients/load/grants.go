@@ -3,6 +3,7 @@ package load
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 )
 
 // prepare gets the worker what one operation uses up or asks about, if it has none.
@@ -54,7 +55,7 @@ func (w *worker) once(operation Operation) error {
 // OIDC Core §12.
 func (w *worker) refresh() error {
 	if w.held.Refresh == "" {
-		return failf("no refresh token", "the scope is %q", w.cfg.Scopes)
+		return failf("no refresh token", "of a flow with the scope %s; many providers give one for offline_access only", strings.Join(w.cfg.Scopes, " "))
 	}
 	w.body = appendField(append(w.body[:0], "grant_type=refresh_token"...), "refresh_token", w.held.Refresh)
 	got, err := w.token("refresh")

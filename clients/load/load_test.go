@@ -231,7 +231,7 @@ func TestNoAnswer(t *testing.T) {
 	cfg := op.config()
 	cfg.Timeout, cfg.Flows = 100*time.Millisecond, 1
 	flows := run(t, cfg).Results[0]
-	if flows.Failed != 1 || flows.Failures[0].Kind != "no answer in time at token (code)" {
+	if flows.Failed != 1 || flows.Failures[0].Kind != "no answer in time at token (code)" || flows.Failures[0].First != "within 100ms" {
 		t.Errorf("got %+v", flows.Failures)
 	}
 }

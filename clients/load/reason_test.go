@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -95,6 +96,32 @@ func TestReasonsOfResponses(t *testing.T) {
 	}).config()).Results[0]
 	if len(flows.Failures) != 1 || flows.Failures[0].Kind != "authorization refused: …" || flows.Failures[0].First != "It was … of …." {
 		t.Errorf("%+v", flows.Failures)
+	}
+}
+
+// TestDiscoveryThatLeadsElsewhere says where.
+func TestDiscoveryThatLeadsElsewhere(t *testing.T) {
+	server := httptest.NewServer(http.RedirectHandler("https://op.example/", http.StatusFound))
+	defer server.Close()
+	cfg := startFake(t, nil).config()
+	cfg.Issuer = server.URL
+	if _, err := load.Run(t.Context(), cfg); !errors.Is(err, load.ErrDiscovery) || !strings.Contains(err.Error(), `leads to "https://op.example/", which is not followed`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestConnectionThatEnds tells so in our words.
+func TestConnectionThatEnds(t *testing.T) {
+	flows := run(t, startFake(t, func(f *fake) {
+		f.intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/token" {
+				panic(http.ErrAbortHandler)
+			}
+			return false
+		}
+	}).config()).Results[0]
+	if len(flows.Failures) != 1 || flows.Failures[0].Kind != "connection closed at token (code)" || flows.Failures[0].First != "by the server, in the place of an answer" {
+		t.Errorf("got %+v", flows.Failures)
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // WriteTable writes the report for people.
@@ -75,8 +78,8 @@ func (r *Report) writeProblems(w io.Writer) error {
 
 // printable quotes what could move the terminal's cursor: it comes from outside.
 func printable(s string) string {
-	if quoted := strconv.QuoteToGraphic(s); len(quoted) != len(s)+2 {
-		return quoted
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		return strconv.QuoteToGraphic(s)
 	}
 	return s
 }

@@ -23,7 +23,7 @@ func example() *load.Report {
 			P50: 15 * time.Millisecond, P95: 20 * time.Millisecond, P99: 30 * time.Millisecond, Max: 123 * time.Millisecond,
 			Exchanges: 4, ServerCPU: 1020 * time.Microsecond, ClientCPU: 300 * time.Microsecond, ServerMemory: 40 << 20,
 			Ratios:   load.Ratios{RSASignatures: 1.2, UnderLoad: 1.1, HTTPLimit: 0.36, PerCommit: 0.315},
-			Failures: []load.FailureCount{{Kind: "status 503 at token (code)", Count: 1}, {Kind: "no form at GET /\x1b[2J", Count: 1, First: "a page"}},
+			Failures: []load.FailureCount{{Kind: "status 503 at token (code)", Count: 1}, {Kind: "no form at GET /\x1b[2J", Count: 1, First: `a "page"`}, {Kind: "no form at GET /\x9b2J", Count: 1}},
 		}},
 		Skipped: map[load.Operation]string{load.Introspection: "the metadata has no introspection_endpoint"},
 	}
@@ -47,7 +47,9 @@ const table = `This machine, in this run:
 flows: 1 × status 503 at token (code)
 
 flows: 1 × "no form at GET /\x1b[2J"
-  the first: a page
+  the first: a "page"
+
+flows: 1 × "no form at GET /\x9b2J"
 
 introspection: not measured: the metadata has no introspection_endpoint
 `

@@ -118,7 +118,7 @@ func (e *exchange) do(where string) error {
 	e.response.Reset()
 	e.request.SetTimeout(e.wire.timeout)
 	if err := e.wire.client.Do(&e.request, &e.response); err != nil {
-		return failf(kindOf(err)+" at "+where, "%v", err)
+		return noAnswer(where, err, e.wire.timeout)
 	}
 	return nil
 }

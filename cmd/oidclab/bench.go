@@ -87,8 +87,14 @@ var flagOf = map[string]string{
 	"LimitTime": "limit-time", "ProgressEvery": "progress", "Concurrency": "concurrency", "TokenConcurrency": "token-concurrency",
 }
 
-// whatToDo names the flag that an error is about.
+// whatToDo names the flag that an error is about, or that helps.
 func whatToDo(err error) error {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%w; name the authority with --ca, or believe any certificate with --insecure", err)
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return fmt.Errorf("%w; does it speak http?", err)
+	}
 	if wrong, ok := errors.AsType[*load.ConfigError](err); ok {
 		return fmt.Errorf("--%s %s", flagOf[wrong.Field], wrong.Problem)
 	}
