@@ -192,8 +192,12 @@ func TestWrongPassword(t *testing.T) {
 	if flows.Done != 0 || len(flows.Failures) != 1 || flows.Failures[0].Kind != "login refused" || !strings.Contains(flows.Failures[0].First, "is the password right?") {
 		t.Errorf("got %d done and %+v", flows.Done, flows.Failures)
 	}
-	if report.Stopped {
-		t.Error("it says that somebody stopped it")
+	if report.Stopped || !flows.GaveUp {
+		t.Errorf("somebody stopped it: %t; it gave up: %t", report.Stopped, flows.GaveUp)
+	}
+	var table strings.Builder
+	if err := report.WriteTable(&table); err != nil || !strings.Contains(table.String(), ", because nothing succeeded\n") {
+		t.Errorf("%v, table:\n%s", err, table.String())
 	}
 }
 

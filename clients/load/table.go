@@ -59,7 +59,11 @@ func (r *Report) writeLimits(w io.Writer) error {
 func (r *Report) writeProblems(w io.Writer) error {
 	for _, x := range r.Results {
 		if x.GaveUp {
-			fmt.Fprintf(w, "\n%s: ended after %s, because nothing succeeded any more\n", x.Operation, x.Elapsed.Round(100*time.Millisecond))
+			why := "because nothing succeeded any more"
+			if x.Done == 0 {
+				why = "because nothing succeeded"
+			}
+			fmt.Fprintf(w, "\n%s: ended after %s, %s\n", x.Operation, x.Elapsed.Round(time.Millisecond), why)
 		}
 		for _, f := range x.Failures {
 			fmt.Fprintf(w, "\n%s: %d × %s\n", x.Operation, f.Count, printable(f.Kind))
