@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/oidclab/oidclab/storage"
+	"github.com/oidclab/oidclab/storage/storagetest"
 )
 
 // TestReadOnce: what was read of a handle stays as it was, an error too, and is that
@@ -28,5 +30,52 @@ func TestReadOnce(t *testing.T) {
 		if none := tt.handle == "none"; reads != tt.reads || errors.Is(once.err, storage.ErrNotFound) != none || (once.record.ID == recordID(tt.handle)) == none {
 			t.Errorf("%d, %s: read %d times, %v, %v", i, tt.handle, reads, once.record.ID, once.err)
 		}
+	}
+}
+
+// TestWorkOutlivesItsRequest: a client that hangs up undoes nothing of what was decided,
+// and who writes nothing does not ask the store.
+func TestWorkOutlivesItsRequest(t *testing.T) {
+	store := storagetest.NewModel()
+	p := &Provider{store: store}
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	mustCommit(t, store, storage.Changes{Grants: []storage.Grant{{ID: "revoked"}}})
+
+	_, success := p.begin(t.Context())
+	success.onSuccess.Grants = []storage.Grant{{ID: "made"}}
+	_, failure := p.begin(t.Context())
+	failure.revoke("revoked")
+	spend := func(ctx context.Context) error { return p.spendOnce(ctx, "kind", "id", time.Now().Add(time.Hour)) }
+	for what, err := range map[string]error{"commit": success.commit(gone), "abort": failure.abort(gone), "spend": spend(gone)} {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := store.Grant(t.Context(), "made"); err != nil {
+		t.Error(err)
+	}
+	if grant, err := store.Grant(t.Context(), "revoked"); err != nil || grant.RevokedAt.IsZero() {
+		t.Errorf("%+v, %v", grant, err)
+	}
+	if err := spend(t.Context()); !errors.Is(err, storage.ErrSeen) {
+		t.Errorf("spent twice: %v", err)
+	}
+
+	nothing := &work{} // and no store
+	if err := errors.Join(nothing.commit(t.Context()), nothing.abort(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOnceIDs: one identifier of two kinds is two, however kind and identifier are divided.
+func TestOnceIDs(t *testing.T) {
+	seen := map[storage.Digest]bool{}
+	for _, pair := range [][2]string{{"a", "bc"}, {"ab", "c"}, {"abc", ""}, {"", "abc"}, {"b", "bc"}, {"a", "bd"}} {
+		id := onceID(pair[0], pair[1])
+		if seen[id] {
+			t.Errorf("%q is another's", pair)
+		}
+		seen[id] = true
 	}
 }
