@@ -1,14 +1,17 @@
 package provider_test
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/oidclab/oidclab/provider"
 	"github.com/oidclab/oidclab/storage"
@@ -134,8 +137,12 @@ func TestTooManyRequestsForAScript(t *testing.T) {
 			{"/introspect", "http://rp.localhost:1", ""},
 		} {
 			rec := op.do(t, http.MethodPost, tt.path, nil, func(r *http.Request) { r.Header.Set("Origin", tt.origin) })
-			if got := rec.Header().Get("Access-Control-Allow-Origin"); rec.Code != http.StatusServiceUnavailable || got != tt.want {
+			h := rec.Header()
+			if got := h.Get("Access-Control-Allow-Origin"); rec.Code != http.StatusServiceUnavailable || got != tt.want {
 				t.Errorf("%s for %s: %d, allowed %q", tt.path, tt.origin, rec.Code, got)
+			}
+			if tt.want != "" && (h.Get("Access-Control-Expose-Headers") != "Retry-After" || h.Get("Vary") != "Origin") {
+				t.Errorf("%s for %s: %v", tt.path, tt.origin, h)
 			}
 		}
 	})
@@ -167,6 +174,69 @@ func TestSlowSendersTakeNoPlace(t *testing.T) {
 		_ = inLate.Close() // all is there, too, but for a place
 		synctest.Wait()
 		close(op.store.release)
+	})
+}
+
+// TestNobodyReadsForTheRefused: while there is no place, a request is answered before its
+// body is there.
+func TestNobodyReadsForTheRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		op := newCrowded(t, 1)
+		defer close(op.store.release)
+		op.fill(t, 1)
+		body, in := io.Pipe()
+		defer in.Close()
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			op.do(t, http.MethodPost, "/token", nil, func(r *http.Request) { r.Body, r.ContentLength = body, -1 })
+		}()
+		synctest.Wait()
+		select {
+		case <-answered:
+		default:
+			t.Error("it waits for the body")
+		}
+	})
+}
+
+// TestRefusedLeavesNoPlaceTaken: who came too late with the body has taken none.
+func TestRefusedLeavesNoPlaceTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		op := newCrowded(t, 1)
+		body, in := io.Pipe()
+		op.begin(t, body, http.StatusServiceUnavailable)
+		op.fill(t, 1)
+		_ = in.Close()
+		synctest.Wait()
+		close(op.store.release)
+		op.under.Wait()
+		if rec := op.do(t, http.MethodGet, "/jwks", nil, nil); rec.Code != http.StatusOK {
+			t.Errorf("afterwards: %d", rec.Code)
+		}
+	})
+}
+
+// TestTooManyRequestsAreLogged: not each of them.
+func TestTooManyRequestsAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store := waitingStore{storagetest.NewModel(), make(chan struct{})}
+		op := &crowded{serving(t, provider.Config{
+			Store: store, FixedKeys: fixedKeys(), MaxConcurrentRequests: 1, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		}), store, sync.WaitGroup{}}
+		t.Cleanup(op.under.Wait)
+		defer close(store.release)
+		op.fill(t, 1)
+		for _, want := range []int{1, 2} {
+			for range 3 {
+				op.do(t, http.MethodGet, "/jwks", nil, nil)
+			}
+			if got := strings.Count(log.String(), "too many are under way"); got != want {
+				t.Errorf("logged %d times, want %d:\n%s", got, want, log.String())
+			}
+			time.Sleep(10 * time.Second)
+		}
 	})
 }
 

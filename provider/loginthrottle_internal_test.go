@@ -37,6 +37,27 @@ func TestThrottleForgetsNothingForFree(t *testing.T) {
 	})
 }
 
+// TestKnownBrowsersCountAlone: what is wrong in a browser that the user knows counts against
+// it alone, and nothing counts against it that was wrong elsewhere.
+func TestKnownBrowsersCountAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		elsewhere := &loginAttempt{username: "alice", visitor: netip.MustParseAddr("192.0.2.1")}
+		known, other := *elsewhere, *elsewhere
+		known.browser, other.browser = "known", "other"
+		for _, wrong := range []*loginAttempt{elsewhere, &known} {
+			throttle := newLoginThrottle(&Config{})
+			for range guessesOfAccount {
+				throttle.wrong(wrong)
+			}
+			for _, next := range []*loginAttempt{elsewhere, &known, &other} {
+				if wait := throttle.wait(next); (wait > 0) != (next == wrong) {
+					t.Errorf("after wrong ones in the browser %q, one in %q waits %s", wrong.browser, next.browser, wait)
+				}
+			}
+		}
+	})
+}
+
 // TestWaitInWords: never less than it is.
 func TestWaitInWords(t *testing.T) {
 	for wait, want := range map[time.Duration]string{

@@ -108,6 +108,9 @@ func TestWrongPasswords(t *testing.T) {
 		if got := g.wrong(t, visitorA, "alice", 9); got[http.StatusUnauthorized] != 9 {
 			t.Fatalf("statuses %v", got)
 		}
+		if rec := g.want(t, http.StatusUnauthorized, guess{visitorB, "alice", "wrong", nil}); rec.Header().Get("Retry-After") != "" {
+			t.Errorf("who may try again at once is told when: %v", rec.Header())
+		}
 		g.want(t, http.StatusSeeOther, guess{visitorA, "alice", "alice", nil}) // after a few mistakes
 		if got := g.wrong(t, visitorA, "alice", 3); got[http.StatusUnauthorized] != 1 || got[http.StatusTooManyRequests] != 2 {
 			t.Fatalf("statuses %v", got)
