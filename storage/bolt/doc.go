@@ -110,7 +110,8 @@
 //
 // # When a record cannot be read
 //
-// What needs a damaged record fails, and Check has the details. The sweep passes it over:
+// What needs a damaged record fails, and Check has the details. Where a Changes met it in
+// phase two, the transaction is done again for the others. The sweep passes it over:
 // where removing it would leave behind what finds it, it stays, and counts from then on as
 // what never expires, so that the sweep does not come back to it. What goes unread, goes
 // damaged as well.

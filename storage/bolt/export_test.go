@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -24,20 +25,23 @@ func (s *Store) LastTransaction() (id int, err error) {
 }
 
 // hold is work that keeps its transaction open.
-type hold struct{ held, release chan struct{} }
+type hold struct {
+	once          sync.Once
+	held, release chan struct{}
+}
 
-func (h hold) check(*tx) error {
-	close(h.held)
+func (h *hold) check(*tx) error {
+	h.once.Do(func() { close(h.held) })
 	<-h.release
 	return nil
 }
 
-func (hold) apply(*tx, error) error { return nil }
+func (*hold) apply(*tx, error) error { return nil }
 
 // Hold keeps the writer in a transaction until release is called; commits
 // queue meanwhile. The answer is what the held request itself got.
 func (s *Store) Hold(ctx context.Context) (release func(), answer <-chan error) {
-	h := hold{make(chan struct{}), make(chan struct{})}
+	h := &hold{held: make(chan struct{}), release: make(chan struct{})}
 	got := make(chan error, 1)
 	go func() { got <- s.submit(ctx, h) }()
 	<-h.held

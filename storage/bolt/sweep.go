@@ -132,6 +132,7 @@ func (s *sweptSpan) left(b bound) {
 // requests before it in the transaction have added has to be in the index: else a grant
 // could go before a code that came last.
 func (w *sweep) check(t *tx) error {
+	*w = *newSweep(w.now, w.limit)
 	if err := t.noteSpans(); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	bbolterrors "go.etcd.io/bbolt/errors"
@@ -19,10 +20,12 @@ const maxBatch = 256
 // work is what one request does in the transaction that it shares.
 type work interface {
 	// check looks whether all preconditions hold and writes nothing. Its
-	// error is the answer to the request.
+	// error is the answer to the request. It may be called again, with
+	// another transaction that has come to the same state.
 	check(t *tx) error
 	// apply writes everything, or, if check refused, only what a refusal
-	// itself leaves behind. Its error fails the whole transaction.
+	// itself leaves behind. Its error is the answer, too, and costs those who
+	// share the transaction another one.
 	apply(t *tx, refused error) error
 }
 
@@ -60,17 +63,20 @@ func (s *Store) submit(ctx context.Context, w work) error {
 func (s *Store) write() {
 	defer close(s.written)
 	for first := range s.queue {
-		batch, err := s.transact(first)
-		if err != nil {
-			err = fmt.Errorf("write store: %w", err)
-			s.logFailure(err, len(batch))
-		}
-		for _, r := range batch {
+		for batch := []*request{first}; len(batch) > 0; {
+			done, again, err := s.transact(batch)
 			if err != nil {
-				r.answer <- err
-			} else {
-				r.answer <- r.refused
+				err = fmt.Errorf("write store: %w", err)
+				s.logFailure(err, len(done))
 			}
+			for _, r := range done {
+				if err != nil {
+					r.answer <- err
+				} else {
+					r.answer <- r.refused
+				}
+			}
+			batch = again
 		}
 	}
 }
@@ -88,13 +94,12 @@ func (s *Store) logFailure(err error, requests int) {
 	s.logger.Error("store transaction failed", attributes...)
 }
 
-// transact does the first request and all that are waiting in one transaction,
-// and returns after it is durable. A panic fails the transaction, not the
-// program.
-func (s *Store) transact(first *request) (batch []*request, err error) {
-	batch = []*request{first}
+// transact does the requests and all that are waiting in one transaction, and returns
+// after it is durable. What one of them cannot do, because of a record that cannot be
+// read or in a panic, fails that one: the others are to be done again, without it.
+func (s *Store) transact(batch []*request) (done, again []*request, err error) {
 	if err := s.broken(); err != nil {
-		return batch, err
+		return batch, nil, err
 	}
 	began := time.Now()
 	s.began.Store(&began)
@@ -104,28 +109,33 @@ func (s *Store) transact(first *request) (batch []*request, err error) {
 	var t tx
 	if err := recovered(func() (err error) { t.Tx, err = s.db.Begin(true); return err }); err != nil {
 		s.giveUp(err, true)
-		return batch, err
+		return batch, nil, err
 	}
 	id := t.ID()
 
 	// 2. Check and apply. Nothing has left memory: what fails is rolled back.
-	err = recovered(func() error { return s.gather(&t, &batch) })
-	if err != nil || !t.written {
-		return batch, errors.Join(err, s.rollback(&t))
+	n := 0
+	err = recovered(func() error { return s.gather(&t, &batch, &n) })
+	switch {
+	case err != nil && n < len(batch):
+		return batch[n : n+1 : n+1], slices.Concat(batch[:n], batch[n+1:]), errors.Join(err, s.rollback(&t))
+	case err != nil, !t.written:
+		return batch, nil, errors.Join(err, s.rollback(&t))
 	}
 
 	// 3. Commit. After an error bbolt has rolled back by itself, but for a panic.
 	if err = recovered(t.Commit); err != nil {
 		s.judge(id, err)
-		return batch, errors.Join(err, s.rollback(&t))
+		return batch, nil, errors.Join(err, s.rollback(&t))
 	}
-	return batch, nil
+	return batch, nil, nil
 }
 
-// gather does the requests of a batch, and those that join it meanwhile.
-func (s *Store) gather(t *tx, batch *[]*request) error {
-	for n := 0; n < len(*batch); n++ {
-		r := (*batch)[n]
+// gather does the requests of a batch, and those that join it meanwhile. n is the one
+// that is being done.
+func (s *Store) gather(t *tx, batch *[]*request, n *int) error {
+	for ; *n < len(*batch); *n++ {
+		r := (*batch)[*n]
 		r.refused = r.check(t)
 		if err := r.apply(t, r.refused); err != nil {
 			return err

@@ -23,8 +23,8 @@ func queued(t *testing.T, s *bolt.Store, all []storage.Changes) (release func(),
 	var done sync.WaitGroup
 	for i, c := range all {
 		done.Go(func() { errs[i] = s.Commit(t.Context(), c) })
+		synctest.Wait() // in this order
 	}
-	synctest.Wait()
 	return release, func() []error {
 		done.Wait()
 		return errs
