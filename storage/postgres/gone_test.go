@@ -282,7 +282,8 @@ func TestIdleLimit(t *testing.T) {
 type proxy struct {
 	url     string
 	commits atomic.Int64
-	// lose says what is lost: the "request" or the "answer" of a COMMIT.
+	// lose says what is lost: the "request" or the "answer" of a COMMIT; one that is "turned"
+	// gets there as its opposite.
 	lose atomic.Pointer[string]
 	// frozen is held for writing while nothing gets to the database.
 	frozen sync.RWMutex
@@ -363,6 +364,8 @@ func (p *proxy) pass(client, backend net.Conn) {
 				return
 			case "answer":
 				lost.Store(true)
+			case "turned":
+				copy(buffer, bytes.Replace(buffer[:n], []byte("COMMIT\x00"), []byte("ABORT \x00"), 1))
 			}
 		}
 		if _, err := backend.Write(buffer[:n]); err != nil {
