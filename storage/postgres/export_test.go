@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -49,4 +50,16 @@ func Statements() (all []string) {
 		all = append(all, t.insert, t.upsert, t.remove, t.existing, t.sweep)
 	}
 	return append(slices.Clone(migrations), append(all, selectExpired)...)
+}
+
+// LockSchema is how whoever changes tables waits for others who do.
+const LockSchema = lockSchema
+
+// MigrateFrom brings the tables from a version to the next, and takes that back.
+func (s *Store) MigrateFrom(ctx context.Context, version int64) error {
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(migrateFrom(ctx, tx, version), tx.Rollback(ctx))
 }

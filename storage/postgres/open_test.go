@@ -1,11 +1,15 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/oidclab/oidclab/storage"
 	"github.com/oidclab/oidclab/storage/postgres"
@@ -29,6 +33,66 @@ func TestOpenTogether(t *testing.T) {
 		})
 	}
 	replicas.Wait()
+}
+
+// The tables are laid out under a lock, for which whoever comes second waits.
+func TestOpenWaits(t *testing.T) {
+	address := postgrestest.URL(t)
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "BEGIN; "+postgres.LockSchema); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		store, err := postgres.Open(t.Context(), address, nil)
+		if err == nil {
+			err = store.Close()
+		}
+		opened <- err
+	}()
+	for waiting := 0; waiting == 0; {
+		select {
+		case err := <-opened:
+			t.Fatalf("it did not wait: %v", err)
+		default:
+		}
+		const waiters = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+		if err := conn.QueryRow(t.Context(), waiters).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := conn.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+
+	// Where there is nothing to lay out, nobody waits.
+	if _, err := conn.Exec(t.Context(), "BEGIN; "+postgres.LockSchema); err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	store, err := postgres.Open(soon, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Where there is no such lock, nobody goes from a version that another has left.
+func TestMigrateOnce(t *testing.T) {
+	s := openStore(t, "")
+	if err := s.MigrateFrom(t.Context(), postgres.Schema()-1); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("got error %v", err)
+	}
 }
 
 // What one store has written, the next one reads.
@@ -57,6 +121,11 @@ func TestOpenRefuses(t *testing.T) {
 			t.Helper()
 			reopen(t, address)
 			postgrestest.Exec(t, address, "UPDATE oidclab_schema SET version = version + 1")
+		}, "written by another version of the program"},
+		{"a version before all", func(t *testing.T, address string) {
+			t.Helper()
+			reopen(t, address)
+			postgrestest.Exec(t, address, "UPDATE oidclab_schema SET version = -1")
 		}, "written by another version of the program"},
 		{"a version that says nothing", func(t *testing.T, address string) {
 			t.Helper()
