@@ -218,11 +218,14 @@ func TestGrantsThatAClientMayNotUse(t *testing.T) {
 
 func TestCodeExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		op := newInProcess(t)
+		own := providertest.DefaultClients()
+		own[0].Lifetimes = &provider.Lifetimes{Code: provider.Duration(90 * time.Second)}
 		for _, tt := range []struct {
-			age  time.Duration
-			want int
-		}{{59 * time.Second, 200}, {60 * time.Second, 400}} {
+			clients []provider.Client
+			age     time.Duration
+			want    int
+		}{{nil, 59 * time.Second, 200}, {nil, 60 * time.Second, 400}, {own, 89 * time.Second, 200}, {own, 90 * time.Second, 400}} {
+			op := serving(t, provider.Config{Clients: tt.clients})
 			code := op.code(t)
 			time.Sleep(tt.age)
 			if a := op.token(t, redeem(code)); a.Status != tt.want || tt.want == 400 && a.text("error") != "invalid_grant" {

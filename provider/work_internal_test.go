@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/ory/fosite"
+
 	"github.com/oidclab/oidclab/storage"
 	"github.com/oidclab/oidclab/storage/storagetest"
 )
@@ -77,5 +80,32 @@ func TestOnceIDs(t *testing.T) {
 			t.Errorf("%q is another's", pair)
 		}
 		seen[id] = true
+	}
+}
+
+// TestRequestsOfAGrantShareNothing: what a handler of the engine adds to one of them is in
+// no other.
+func TestRequestsOfAGrantShareNothing(t *testing.T) {
+	store := storagetest.NewModel()
+	p := cachingProvider(store)
+	mustCommit(t, store, storage.Changes{Clients: []storage.Client{clientRecord(t, "id", "first")}})
+	ctx, _ := p.begin(t.Context())
+	room := func(value string) []string { return append(make([]string, 0, 4), value) }
+	grant := storage.Grant{ClientID: "id", Subject: "id", Scopes: room("openid"), Audience: room("https://api")}
+	var requests []*fosite.Request
+	for range 2 {
+		req, err := engineStore{p}.request(ctx, grant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests = append(requests, req)
+	}
+	requests[0].GrantScope("first")
+	requests[0].GrantAudience("https://first")
+	requests[1].GrantScope("second")
+	requests[1].GrantAudience("https://second")
+	got := [][]string{requests[0].GetGrantedScopes(), requests[0].GetGrantedAudience()}
+	if diff := cmp.Diff([][]string{{"openid", "first"}, {"https://api", "https://first"}}, got); diff != "" {
+		t.Errorf("the first one (-want +got):\n%s", diff)
 	}
 }
