@@ -67,14 +67,18 @@ func tokensOf(t *testing.T, op *providertest.Server, client, scope string) answe
 	return a
 }
 
-// tamper changes one part of a token that has dots in it, and keeps the rest.
+// tamper changes one part of a token that has dots in it, and keeps the rest. It does so in
+// the middle: an opaque one begins with the time, by which it is looked up.
 func tamper(token string, part int) string {
 	parts := strings.Split(token, ".")
-	first := byte('A')
-	if parts[part][0] == first {
-		first = 'B'
+	changed := []byte(parts[part])
+	middle := &changed[len(changed)/2]
+	if *middle == 'A' {
+		*middle = 'B'
+	} else {
+		*middle = 'A'
 	}
-	parts[part] = string(first) + parts[part][1:]
+	parts[part] = string(changed)
 	return strings.Join(parts, ".")
 }
 
