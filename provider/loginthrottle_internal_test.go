@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // TestThrottleForgetsNothingForFree: whoever asks without a password that was hashed
@@ -53,6 +55,19 @@ func TestKnownBrowsersCountAlone(t *testing.T) {
 				if wait := throttle.wait(next); (wait > 0) != (next == wrong) {
 					t.Errorf("after wrong ones in the browser %q, one in %q waits %s", wrong.browser, next.browser, wait)
 				}
+			}
+		}
+	})
+}
+
+// TestDebts: who was wrong more often than one may be, all at once, waits for each time.
+func TestDebts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBuckets[string](rate.Every(time.Minute), 2)
+		for n, want := range []time.Duration{0, time.Minute, 2 * time.Minute, 3 * time.Minute} {
+			b.owe("key", time.Now())
+			if got := b.wait("key", time.Now()).Round(time.Second); got != want {
+				t.Errorf("after %d: %s, want %s", n+1, got, want)
 			}
 		}
 	})

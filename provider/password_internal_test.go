@@ -157,11 +157,11 @@ func TestPasswordGateIsBounded(t *testing.T) {
 }
 
 // TestPasswordGateLeavesRoom: however many processors there are, passwords have at
-// most half of the requests wait.
+// most half of the requests wait, and nobody longer than a person does.
 func TestPasswordGateLeavesRoom(t *testing.T) {
-	for _, requests := range []int{1, 2, 10, 1024} {
+	for _, requests := range []int{1, 2, 10, 1024, 1 << 20} {
 		gate := newPasswordGate(requests)
-		if waiting := cap(gate.places) - cap(gate.turns); waiting > requests/2 {
+		if waiting := cap(gate.places) - cap(gate.turns); waiting > requests/2 || waiting > cap(gate.turns)*waitingPasswords {
 			t.Errorf("of %d requests, %d wait", requests, waiting)
 		}
 	}

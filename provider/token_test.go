@@ -73,6 +73,12 @@ func TestTokenResponse(t *testing.T) {
 		t.Errorf("access token header: %v", header)
 	}
 	want := map[string]any{"iss": op.URL(), "aud": []any{op.URL()}, "sub": "248289761001", "client_id": "spa", "scope": "openid profile email offline_access"}
+	idToken := claimsOf(t, a.text("id_token"))
+	for _, name := range []string{"auth_time", "acr", "amr"} { // RFC 9068 §2.2.1: of the same login
+		if want[name] = idToken[name]; want[name] == nil {
+			t.Errorf("the ID token has no %s", name)
+		}
+	}
 	for name, value := range want {
 		if diff := cmp.Diff(value, claims[name]); diff != "" {
 			t.Errorf("%s: %s", name, diff)
