@@ -36,8 +36,9 @@ const (
 	AuthNone  = "none"
 )
 
-// Config says what to run and where. Issuer, ClientID, RedirectURI and Concurrency are required, and a positive Duration or Flows. Where users sign in,
-// Username is, too, and "openid" among the Scopes.
+// Config says what to run and where. Issuer, ClientID, RedirectURI and Concurrency are
+// required, and a positive Duration or Flows. Where users sign in, Username is, too, and
+// "openid" among the Scopes.
 type Config struct {
 	// Issuer is the provider's identifier.
 	Issuer string
