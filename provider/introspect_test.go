@@ -286,3 +286,17 @@ func TestIntrospectStoreFailure(t *testing.T) {
 		})
 	}
 }
+
+// TestIntrospectWithoutTheClientsRecord: that the store does not say whose a token is does
+// not make it dead.
+func TestIntrospectWithoutTheClientsRecord(t *testing.T) {
+	op, store := startFaulty(t, providertest.Options{Clients: moreClients()})
+	id := registered(t, op, publicDocument()).text("client_id")
+	code := signIn(t, op, codeRequest().with(params{"client_id": id, "scope": "openid offline_access", "prompt": "consent"})).Get("code")
+	tokens := postForm(t, op.URL()+"/token", redeem(code).with(params{"client_id": id}), nil)
+	for _, kind := range []string{"access_token", "refresh_token"} {
+		store.fail("Client")
+		wantUnavailable(t, introspect(t, op, tokens.text(kind), asWeb))
+		store.repair()
+	}
+}

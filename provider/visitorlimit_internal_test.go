@@ -108,6 +108,30 @@ func TestVisitorLimitOwesNothing(t *testing.T) {
 	}
 }
 
+// TestVisitorLimitGivesBack: what did not count is there again at once, for the visitor and
+// for all.
+func TestVisitorLimitGivesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // in which no time passes
+		limit := newVisitorLimit(1, 2, rate.NewLimiter(1, 2))
+		const addr, other = "192.0.2.1:1", "192.0.2.2:1"
+		for range 10 {
+			giveBack, ok := limit.take(&http.Request{RemoteAddr: addr})
+			if !ok {
+				t.Fatal("refused, though all was given back")
+			}
+			giveBack()
+		}
+		for range 2 {
+			if !visit(limit, other) {
+				t.Error("another is refused, though all was given back")
+			}
+		}
+		if visit(limit, addr) {
+			t.Error("more is there than there was")
+		}
+	})
+}
+
 // TestVisitorLimitIsBounded: whatever many visitors come, so many are remembered,
 // and those who come on.
 func TestVisitorLimitIsBounded(t *testing.T) {
