@@ -265,9 +265,6 @@ func TestMigrateInParts(t *testing.T) {
 	}
 }
 
-// always is when everything has expired that does.
-const always = 100 * 365 * 24 * time.Hour
-
 // TestFailedMigration: where a file cannot be written while it is brought up to date, it
 // keeps what it had, and Open says why.
 func TestFailedMigration(t *testing.T) {
