@@ -54,6 +54,14 @@ func (s engineStore) client(ctx context.Context, id string) (*client, error) {
 	return work.client, nil
 }
 
+// remainingParty returns the grant's client if it and the user are still registered.
+func (s engineStore) remainingParty(ctx context.Context, grant storage.Grant) (*client, error) {
+	if !s.p.userRemains(grant) {
+		return nil, fosite.ErrNotFound
+	}
+	return s.client(ctx, grant.ClientID)
+}
+
 func (engineStore) ClientAssertionJWTValid(context.Context, string) error { return errNotSupported }
 
 func (engineStore) SetClientAssertionJWT(context.Context, string, time.Time) error {
@@ -278,10 +286,7 @@ func (s engineStore) codeRequest(ctx context.Context, signature string) (*fosite
 // which have no room for more. A grant gives nothing more once its client or its user
 // is gone, and no scope that its client has lost.
 func (s engineStore) request(ctx context.Context, grant storage.Grant) (*fosite.Request, error) {
-	if !s.p.userRemains(grant) {
-		return nil, fosite.ErrNotFound
-	}
-	c, err := s.client(ctx, grant.ClientID)
+	c, err := s.remainingParty(ctx, grant)
 	if err != nil {
 		return nil, err
 	}

@@ -145,10 +145,7 @@ func (p *Provider) failedGrant(ctx context.Context, what string, req fosite.Acce
 	case grant.ClientID != id:
 		return unknownGrant(what, id, ofAnother)
 	}
-	if !p.userRemains(grant) {
-		return userIsGone
-	}
-	if _, err := (engineStore{p}).client(ctx, grant.ClientID); errors.Is(err, fosite.ErrNotFound) {
+	if _, err := (engineStore{p}).remainingParty(ctx, grant); errors.Is(err, fosite.ErrNotFound) {
 		return userIsGone
 	}
 	return check{}
