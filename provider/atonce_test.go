@@ -72,6 +72,16 @@ func (c *crowded) fill(t *testing.T, requests int) {
 	}
 }
 
+// empty lets all that is under way end, and looks whether there is room again.
+func (c *crowded) empty(t *testing.T) {
+	t.Helper()
+	close(c.store.release)
+	c.under.Wait()
+	if rec := c.do(t, http.MethodGet, "/jwks", nil, nil); rec.Code != http.StatusOK {
+		t.Errorf("afterwards: %d", rec.Code)
+	}
+}
+
 const machineGrant = "grant_type=client_credentials"
 
 // TestTooManyRequests: RFC 9110 §15.6.4. One more than may be is answered 503 at once,
@@ -102,11 +112,7 @@ func TestTooManyRequests(t *testing.T) {
 		if rec := op.do(t, http.MethodGet, "/nowhere", nil, nil); rec.Code != http.StatusServiceUnavailable {
 			t.Errorf("/nowhere: %d", rec.Code)
 		}
-		close(op.store.release)
-		op.under.Wait()
-		if rec := op.do(t, http.MethodGet, "/jwks", nil, nil); rec.Code != http.StatusOK {
-			t.Errorf("afterwards: %d", rec.Code)
-		}
+		op.empty(t)
 	})
 }
 
@@ -209,11 +215,7 @@ func TestRefusedLeavesNoPlaceTaken(t *testing.T) {
 		op.fill(t, 1)
 		_ = in.Close()
 		synctest.Wait()
-		close(op.store.release)
-		op.under.Wait()
-		if rec := op.do(t, http.MethodGet, "/jwks", nil, nil); rec.Code != http.StatusOK {
-			t.Errorf("afterwards: %d", rec.Code)
-		}
+		op.empty(t)
 	})
 }
 

@@ -35,6 +35,20 @@ func TestOpenTogether(t *testing.T) {
 	replicas.Wait()
 }
 
+// opening opens a store meanwhile, and closes it. What comes is the error.
+func opening(t *testing.T, address string) <-chan error {
+	t.Helper()
+	opened := make(chan error, 1)
+	go func() {
+		store, err := postgres.Open(t.Context(), address, nil)
+		if err == nil {
+			err = store.Close()
+		}
+		opened <- err
+	}()
+	return opened
+}
+
 // The tables are laid out under a lock, for which whoever comes second waits.
 func TestOpenWaits(t *testing.T) {
 	address := postgrestest.URL(t)
@@ -46,14 +60,7 @@ func TestOpenWaits(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; "+postgres.LockSchema); err != nil {
 		t.Fatal(err)
 	}
-	opened := make(chan error, 1)
-	go func() {
-		store, err := postgres.Open(t.Context(), address, nil)
-		if err == nil {
-			err = store.Close()
-		}
-		opened <- err
-	}()
+	opened := opening(t, address)
 	for waiting := 0; waiting == 0; {
 		select {
 		case err := <-opened:

@@ -151,14 +151,7 @@ func TestMigrateBesideCommits(t *testing.T) {
 	run(before, "BEGIN; SELECT version FROM oidclab_schema")
 
 	// 1. Who migrates waits.
-	opened := make(chan error, 1)
-	go func() {
-		s, err := postgres.Open(t.Context(), address, nil)
-		if err == nil {
-			err = s.Close()
-		}
-		opened <- err
-	}()
+	opened := opening(t, address)
 	waiting := func(number int) {
 		t.Helper()
 		const sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'oidclab_schema'::regclass"
